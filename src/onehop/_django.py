@@ -1,0 +1,200 @@
+"""
+Every private name of Django and asgiref that Onehop uses, in one place.
+
+Each is followed by the versions it was read in. ``tests/canary`` fails when one of them changes its shape, and
+``unknown_core`` tells at start-up whether the code that Onehop mirrors is one it was checked against.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import inspect
+import io
+import os
+import token
+import tokenize
+from collections.abc import Callable
+from functools import cache
+from types import CodeType
+from typing import Any
+
+import asgiref
+import django
+from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, _restore_context
+from django.core.handlers import asgi as django_asgi
+from django.core.handlers import base as django_base
+from django.core.handlers.exception import convert_exception_to_response, response_for_exception
+from django.db import connections
+from django.dispatch import Signal
+from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
+
+__all__ = [
+    "AsyncToSync",
+    "SyncToAsync",
+    "ThreadSensitiveContext",
+    "convert_exception_to_response",
+    "response_for_exception",
+]
+
+# asgiref 3.13: SyncToAsync.thread_sensitive_context (a ContextVar), .context_to_thread_executor (a
+# WeakKeyDictionary), .threadlocal; AsyncToSync.executors (a Local with the attribute "current").
+thread_sensitive_context: contextvars.ContextVar[ThreadSensitiveContext] = SyncToAsync.thread_sensitive_context
+executors_by_context: Any = SyncToAsync.context_to_thread_executor
+asgiref_thread_local = SyncToAsync.threadlocal
+
+# Django 5.2-6.1: the inner function that convert_exception_to_response returns, and through which a layer's
+# instance is found again. The sync and the async form have a code object each.
+def _sync_probe(request: Any) -> None: ...
+
+
+async def _async_probe(request: Any) -> None: ...
+
+
+CONVERTED: frozenset[CodeType] = frozenset(
+    convert_exception_to_response(probe).__code__ for probe in (_sync_probe, _async_probe)
+)
+
+
+def is_nested() -> bool:
+    """Tell whether asgiref already has a waiting thread for the caller's sync code (an ``async_to_sync`` above)."""
+    return getattr(AsyncToSync.executors, "current", None) is not None
+
+
+def rehome(context: contextvars.Context) -> None:
+    """Make every ``asgiref.local.Local`` of a copied context visible on this thread (asgiref 3.12 and newer)."""
+    _restore_context(context)
+
+
+def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]], list[Callable[..., Any]]]:
+    """Return a signal's sync and async receivers for a sender, each in the order of connection (Django 5.0-6.1)."""
+    receivers: tuple[list[Any], list[Any]] = signal._live_receivers(sender)
+    return receivers
+
+
+try:
+    from django.dispatch.dispatcher import _run_parallel as run_parallel  # Django 6.1: in one shared context
+except ImportError:
+
+    async def run_parallel(*coroutines: Any) -> Any:
+        """Await coroutines concurrently, as ``Signal.asend`` of Django 5.2 and 6.0 does."""
+        return await asyncio.gather(*coroutines)
+
+
+def connection_storage() -> Any:
+    """Return the ``threading.local`` that holds each thread's database connections (asgiref 3.13, Django 5.2-6.1)."""
+    return connections._connections._storage
+
+
+def converted_instance(handler: Any) -> Any:
+    """
+    Return the middleware instance inside a handler that ``load_middleware`` has wrapped.
+
+    Agents may wrap the wrapper once more; their objects pass ``__code__`` and ``__wrapped__`` on.
+    """
+    while getattr(handler, "__code__", None) in CONVERTED:
+        handler = handler.__wrapped__
+    return handler
+
+
+DJANGO_FOLDER = os.path.dirname(django.__file__) + os.sep
+ASGIREF_FOLDER = os.path.dirname(asgiref.__file__) + os.sep
+
+
+def is_djangos_own(function: Any) -> bool:
+    """Tell whether a function's code comes from Django's own files, that is, nobody has put another in its place."""
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_filename.startswith(DJANGO_FOLDER)
+
+
+def source_digest(function: Any) -> str | None:
+    """
+    Return a short digest of a function's source without comments, docstrings and layout.
+
+    Returns:
+        Twelve hexadecimal digits; None when the source is not there, or when the function's code is not what
+        its source compiles to (something has replaced it).
+    """
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return None
+    lines, compiled = _source_file(code.co_filename)
+    if compiled.get((code.co_qualname, code.co_firstlineno)) != code:
+        return None
+    block = "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
+    return hashlib.sha256(_bare(block).encode()).hexdigest()[:12]
+
+
+@cache
+def _source_file(filename: str) -> tuple[list[str], dict[tuple[str, int], CodeType]]:
+    """Return a file's lines, and the code that each of its functions compiles to."""
+    try:
+        with open(filename, encoding="utf-8") as file:
+            text = file.read()
+        pending = [compile(text, filename, "exec", dont_inherit=True)]
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return [], {}
+    compiled = {}
+    while pending:
+        code = pending.pop()
+        compiled[code.co_qualname, code.co_firstlineno] = code
+        pending += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return text.splitlines(keepends=True), compiled
+
+
+def _bare(block: str) -> str:
+    """Return the words of a piece of source: no comments, no docstrings, no layout but the statements."""
+    words: list[str] = []
+    previous = token.NEWLINE
+    for kind, text, *_ in tokenize.generate_tokens(io.StringIO(inspect.cleandoc("\n" + block)).readline):
+        if kind in (token.COMMENT, token.NL, token.ENCODING, token.ENDMARKER):
+            continue
+        docstring = kind == token.STRING and previous in (token.NEWLINE, token.INDENT)
+        if not docstring:
+            words.append({token.NEWLINE: "\n", token.INDENT: "{", token.DEDENT: "}"}.get(kind, text))
+        previous = kind
+    return " ".join(words)
+
+
+MIRRORED: dict[str, Any] = {
+    "BaseHandler.load_middleware": django_base.BaseHandler.load_middleware,
+    "BaseHandler.get_response_async": django_base.BaseHandler.get_response_async,
+    "BaseHandler._get_response_async": django_base.BaseHandler._get_response_async,
+    "BaseHandler.process_exception_by_middleware": django_base.BaseHandler.process_exception_by_middleware,
+    "ASGIHandler.__call__": django_asgi.ASGIHandler.__call__,
+    "ASGIHandler.handle": django_asgi.ASGIHandler.handle,
+    "convert_exception_to_response": convert_exception_to_response,
+    "MiddlewareMixin.__call__": MiddlewareMixin.__call__,
+    "MiddlewareMixin.__acall__": MiddlewareMixin.__acall__,
+    "HttpResponseBase.close": HttpResponseBase.close,
+    "Signal.asend": Signal.asend,
+    "SyncToAsync.__call__": SyncToAsync.__call__,
+    "AsyncToSync.__call__": AsyncToSync.__call__,
+    "ThreadSensitiveContext.__aexit__": ThreadSensitiveContext.__aexit__,
+}
+"""What the walk and the lifecycle do in Django's stead, or rely on in detail."""
+
+
+def unknown_core(digests: dict[str, set[str]]) -> list[str]:
+    """
+    Return the names of mirrored code that differ from every version Onehop was checked against.
+
+    Only code that comes from Django's and asgiref's own files is judged: an agent that has wrapped a function
+    is called as it is.
+
+    Args:
+        digests: Accepted digests by name, as in ``fingerprints.CORE``.
+
+    Returns:
+        Names in the order of ``MIRRORED``; empty when all is known.
+    """
+    unknown = []
+    for name, function in MIRRORED.items():
+        code = getattr(function, "__code__", None)
+        if code is None or not code.co_filename.startswith((DJANGO_FOLDER, ASGIREF_FOLDER)):
+            continue
+        if source_digest(function) not in digests.get(name, set()):
+            unknown.append(name)
+    return unknown

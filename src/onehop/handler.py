@@ -1,0 +1,150 @@
+"""
+Django's ASGI handler, with the plan in the place of the middleware chain.
+
+The request path: ``asgi.py`` → ``OnehopASGIHandler.handle`` → ``run/lifecycle.serve`` → Django's
+``run_get_response`` → ``get_response_async`` here → ``run/runners.run_on_loop`` drives ``run/walk``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.base import BaseHandler
+from django.core.signals import setting_changed
+from django.urls import set_urlconf
+from django.utils.log import log_response
+
+from onehop._django import is_djangos_own, response_for_exception
+from onehop.conf import load_options
+from onehop.plan import make_plan
+from onehop.plan.load import Loading
+from onehop.run import leftovers
+from onehop.run.lifecycle import serve
+from onehop.run.runners import raised_again, run_on_loop, run_on_thread
+from onehop.run.greenlets import await_in_parent, inside_greenlet
+from onehop.run.threads import pool
+from onehop.run.walk import walk_from, whole_walk
+from onehop.steps import Mode, Plan
+
+
+class Site:
+    """What a walk calls of Django's handler, looked up at call time."""
+
+    def __init__(self, handler: BaseHandler) -> None:
+        self.handler = handler
+        self.resolve_request = handler.resolve_request
+        self.make_view_atomic = handler.make_view_atomic
+        self.check_response = handler.check_response
+
+    def process_exception(self, error: Exception, request: Any) -> Any:
+        """Pass a view's exception to the ``process_exception`` hooks."""
+        return raised_again(error, self.handler.process_exception_by_middleware, error, request)
+
+    @staticmethod
+    def convert(request: Any, error: Exception) -> Any:
+        """Turn an exception into a response."""
+        return raised_again(error, response_for_exception, request, error)
+
+    @staticmethod
+    def log(response: Any, request: Any) -> None:
+        """Log a response with a status of 400 or more. Source: Django 6.1, ``BaseHandler.get_response_async``."""
+        log_response(
+            "%s: %s", response.reason_phrase, request.path, response=response, request=request
+        )
+
+
+class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
+    """Handle ASGI requests with the fewest hops."""
+
+    def __init__(self) -> None:
+        self._loading: Loading | None = None
+        self._plan: Plan | None = None
+        self._lists: list[Any] = []
+        super().__init__()
+        self.site = Site(self)
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        """Let Django load ``settings.MIDDLEWARE``, and note every layer while it does."""
+        self.options = load_options()
+        self._loading = Loading(self.options, self._get_response_for)
+        super().load_middleware(is_async=is_async)
+        self._loading.finish()
+        self._plan = None
+        self.plan  # noqa: B018  (mistakes in declarations are reported at start-up)
+        self._plan = None
+        pool.reuse = self.options.thread_reuse == "clean"
+        pool.limit = self.options.max_request_threads
+        if pool.reuse:
+            leftovers.thread_locals.start(self.options.keep_thread_locals)
+        setting_changed.connect(self._forget_plan)
+
+    def adapt_method_mode(
+        self,
+        is_async: bool,
+        method: Any,
+        method_is_async: bool | None = None,
+        debug: bool = False,
+        name: str | None = None,
+    ) -> Any:
+        """Give Django's loader what belongs in its place: a ``get_response``, a hook as it is, or the chain."""
+        adapted = super().adapt_method_mode(is_async, method, method_is_async, debug, name)
+        if self._loading is None or self._loading.finished:
+            return adapted
+        if name is not None:
+            return self._loading.enter(name.removeprefix("middleware "), method)
+        if method_is_async is not None:
+            self._loading.close(method)
+            return self._run_chain
+        return method if is_async else adapted
+
+    @property
+    def plan(self) -> Plan:
+        """The plan, made at the first request from the lists then present, and again when these have changed."""
+        lists = [self._view_middleware, self._template_response_middleware, self._exception_middleware]
+        if self._plan is None or lists != self._lists:
+            self._lists = [list(each) for each in lists]
+            self._plan = make_plan(self._loading.layers, *self._lists, self.options)  # type: ignore[union-attr]
+        return self._plan
+
+    def _forget_plan(self, **_: Any) -> None:
+        self._plan = None
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
+        await serve(self, self.sender, scope, receive, send)
+
+    @property
+    def sender(self) -> type:
+        """The class that sends signals: Django's own for this handler, the concrete one for a subclass."""
+        return ASGIHandler if type(self) is OnehopASGIHandler else type(self)
+
+    async def get_response_async(self, request: Any) -> Any:
+        """
+        Walk the plan. An agent's patch of Django's method is called, and comes back through the chain.
+
+        Source: Django 6.1, ``BaseHandler.get_response_async``.
+        """
+        if not is_djangos_own(BaseHandler.get_response_async):
+            return await super().get_response_async(request)
+        set_urlconf(settings.ROOT_URLCONF)
+        return await run_on_loop(whole_walk(self.plan, self.site, request))
+
+    async def _run_chain(self, request: Any) -> Any:
+        return await run_on_loop(walk_from(self.plan, 0, self.site, request))
+
+    def _get_response_for(self, mode: Mode, position: Callable[[], int]) -> Callable[..., Any]:
+        """Return the ``get_response`` for the layer that will be at a position in the plan."""
+
+        async def get_response_async(request: Any) -> Any:
+            return await run_on_loop(walk_from(self.plan, position() + 1, self.site, request))
+
+        def get_response(request: Any) -> Any:
+            walk = walk_from(self.plan, position() + 1, self.site, request)
+            if inside_greenlet():
+                return await_in_parent(run_on_loop(walk))
+            return run_on_thread(walk)
+
+        return get_response_async if mode is Mode.ASYNC else get_response

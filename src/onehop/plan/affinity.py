@@ -1,0 +1,191 @@
+"""
+Give each hook an affinity and the reason for it: declared, known, or, for everything else, the thread.
+
+Rule: proof before inline. A hook may run on the loop only when it was declared, or when it is known, by the
+identity of its class and code, and its guard says that it can not block now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from inspect import iscoroutinefunction
+from typing import Any, Protocol
+
+from django.utils.deprecation import MiddlewareMixin
+
+from onehop.conf import HOOKS, Options
+from onehop.declare import declared_on_class, declared_on_function
+from onehop.errors import ConfigError
+from onehop.plan.build import build_plan
+from onehop.plan.known import find_row, make_guard
+from onehop.steps import Affinity, Layer, Mode, Plan, Step
+from onehop.transparent import inner_middleware, see_through
+
+UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+
+
+class Loaded(Protocol):
+    """A middleware that Django has instantiated (see ``load``)."""
+
+    path: str
+    instance: Any
+    mode: Mode
+    mode_reason: str
+
+
+def make_plan(
+    loaded: Sequence[Loaded],
+    views: Sequence[Callable[..., Any]],
+    templates: Sequence[Callable[..., Any]],
+    exceptions: Sequence[Callable[..., Any]],
+    options: Options,
+) -> Plan:
+    """
+    Make the plan.
+
+    Args:
+        loaded: Outermost first. May be empty.
+        views: The handler's ``process_view`` hooks, outermost first, as they are: not adapted to a mode.
+        templates: Its ``process_template_response`` hooks, innermost first.
+        exceptions: Its ``process_exception`` hooks, innermost first.
+        options: ``settings.ONEHOP``.
+
+    Returns:
+        The frozen plan.
+
+    Raises:
+        ConfigError: A declaration does not fit what it names.
+    """
+    _check_declarations(loaded, options)
+    return build_plan(
+        tuple(_layer(each, options) for each in loaded),
+        views=tuple((_listed_step(hook, loaded, options), hook) for hook in views),
+        templates=tuple((_listed_step(hook, loaded, options), hook) for hook in templates),
+        exceptions=tuple(_label(hook) for hook in exceptions),
+    )
+
+
+def is_hooks_only(middleware: Any) -> bool:
+    """Tell whether a middleware class runs its hooks through ``MiddlewareMixin.__call__``, which does nothing else."""
+    return (
+        isinstance(middleware, type)
+        and getattr(middleware, "__call__", None) is MiddlewareMixin.__call__
+        and getattr(middleware, "__acall__", None) is MiddlewareMixin.__acall__
+    )
+
+
+def is_declared_anywhere(path: str, middleware: Any, options: Options) -> bool:
+    """Tell whether a whole middleware, given as its class or factory, was declared to run anywhere."""
+    return _declared(path, middleware, options) == "anywhere"
+
+
+def _declared(path: str, middleware: Any, options: Options) -> str | None:
+    """Return what was declared for a whole middleware: by setting first, then on its class or factory."""
+    if path in options.runs_on_thread:
+        return "thread"
+    if path in options.runs_anywhere:
+        return "anywhere"
+    return declared_on_class(middleware) if isinstance(middleware, type) else declared_on_function(middleware)
+
+
+def _layer(loaded: Loaded, options: Options) -> Layer:
+    middleware = inner_middleware(loaded.instance)
+    around = None if is_hooks_only(type(middleware)) else _around(loaded, middleware, options)
+    return Layer(
+        path=loaded.path,
+        instance=middleware if around is None else loaded.instance,
+        mode=loaded.mode,
+        mode_reason=loaded.mode_reason,
+        around=around,
+        request=_hook_step(loaded.path, middleware, "process_request", options),
+        response=_hook_step(loaded.path, middleware, "process_response", options),
+    )
+
+
+def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
+    """Return the step that calls a middleware which calls ``get_response`` itself."""
+    label = loaded.path.rpartition(".")[2]
+    if loaded.mode is Mode.ASYNC:
+        return Step(label, Affinity.LOOP, "async middleware", wraps=True)
+    declared = _declared(loaded.path, middleware if callable(middleware) else None, options)
+    if declared is None:
+        declared = declared_on_class(type(middleware))
+    if declared == "anywhere" and not _inline_is_off():
+        return Step(label, Affinity.ANYWHERE, "declared to run anywhere", wraps=True)
+    reason = "declared to run on the thread" if declared == "thread" else "sync middleware, neither known nor declared"
+    return Step(label, Affinity.THREAD, _inline_is_off() or reason, wraps=True)
+
+
+def _listed_step(hook: Callable[..., Any], loaded: Sequence[Loaded], options: Options) -> Step:
+    """Return the step of a hook from one of the handler's lists, which an agent may have rewritten."""
+    method = see_through(hook)
+    owner = getattr(method, "__self__", None)
+    name = getattr(method, "__name__", "")
+    for each in loaded:
+        middleware = inner_middleware(each.instance)
+        if owner is middleware and name in HOOKS:
+            return _hook_step(each.path, middleware, name, options)
+    affinity = Affinity.LOOP if iscoroutinefunction(hook) else Affinity.THREAD
+    return Step(_label(hook), affinity, "async hook" if affinity is Affinity.LOOP else "not a middleware's own hook")
+
+
+def _hook_step(path: str, middleware: Any, name: str, options: Options) -> Step:
+    """Return the step of one hook of one middleware instance."""
+    label = f"{path.rpartition('.')[2]}.{name}"
+    hook = getattr(type(middleware), name, None)
+    if iscoroutinefunction(hook):
+        return Step(label, Affinity.LOOP, "async hook")
+    if f"{path}.{name}" in options.runs_on_thread:
+        return Step(label, Affinity.THREAD, "declared to run on the thread")
+    declared = "anywhere" if f"{path}.{name}" in options.runs_anywhere else declared_on_function(hook)
+    declared = declared or _declared(path, type(middleware), options)
+    if declared == "thread":
+        return Step(label, Affinity.THREAD, "declared to run on the thread")
+    if off := _inline_is_off():
+        return Step(label, Affinity.THREAD, off)
+    if declared == "anywhere":
+        return Step(label, Affinity.ANYWHERE, "declared to run anywhere")
+    row, doubt = find_row(type(middleware), name)
+    if row is None:
+        return Step(label, Affinity.THREAD, doubt)
+    guard = make_guard(row, middleware)
+    return Step(label, Affinity.ANYWHERE, f"known: {row.why}", guard, row.conditions)
+
+
+def _inline_is_off() -> str:
+    """Say why nothing may run on the loop; an empty string when it may."""
+    return f"{UNSAFE} is set, so nothing runs inline" if os.environ.get(UNSAFE) else ""
+
+
+def _label(hook: Any) -> str:
+    owner = getattr(hook, "__self__", None)
+    name = getattr(hook, "__name__", repr(hook))
+    return f"{type(owner).__name__}.{name}" if owner is not None else str(name)
+
+
+def _check_declarations(loaded: Sequence[Loaded], options: Options) -> None:
+    for key, paths in (("RUNS_ANYWHERE", options.runs_anywhere), ("RUNS_ON_THREAD", options.runs_on_thread)):
+        for path in sorted(paths):
+            for each in loaded:
+                if path == each.path or path.rpartition(".")[0] == each.path:
+                    _check_declaration(key, path, each)
+
+
+def _check_declaration(key: str, path: str, loaded: Loaded) -> None:
+    middleware = inner_middleware(loaded.instance)
+    where = f"{path!r} in ONEHOP[{key!r}]"
+    if path == loaded.path:
+        if loaded.mode is Mode.ASYNC and not loaded.mode_reason and not is_hooks_only(type(middleware)):
+            raise ConfigError(f"{where} is async-only middleware. Coroutines run on the loop; remove the declaration.")
+        return
+    name = path.rpartition(".")[2]
+    hook = getattr(middleware, name, None)
+    if hook is None:
+        raise ConfigError(f"{where} names a hook that the middleware does not have. Remove it, or correct its name.")
+    if iscoroutinefunction(hook):
+        raise ConfigError(f"{where} is a coroutine function. Coroutines run on the loop; remove the declaration.")
+    if name in ("process_request", "process_response") and not is_hooks_only(type(middleware)):
+        raise ConfigError(
+            f"{where} is called by the middleware's own __call__, not by Django. Declare {loaded.path!r} as a whole."
+        )

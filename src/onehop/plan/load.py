@@ -1,0 +1,120 @@
+"""
+Collect the layers while Django loads ``settings.MIDDLEWARE``.
+
+Django's own ``load_middleware`` runs, with its order, errors, factories and ``MiddlewareNotUsed``. It asks the
+handler to adapt each inner handler for the next middleware; there it is given a ``get_response`` of ours, and
+the instance it has just made is found inside the handler it passes.
+
+Source: Django 5.2-6.1, ``BaseHandler.load_middleware`` in core/handlers/base.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers import base
+
+from onehop._django import converted_instance
+from onehop.conf import Options
+from onehop.plan.affinity import is_declared_anywhere, is_hooks_only
+from onehop.steps import Mode
+
+GetResponseFor = Callable[[Mode, Callable[[], int]], Callable[..., Any]]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A middleware that Django has instantiated. ``position`` counts from the outermost, once loading is over."""
+
+    path: str
+    mode: Mode
+    mode_reason: str
+    instance: Any = None
+    position: int = -1
+
+
+class Loading:
+    """
+    One run of Django's ``load_middleware``.
+
+    Attributes:
+        layers: What was loaded, outermost first; complete once ``finished`` is True.
+        finished: False while Django loads.
+    """
+
+    def __init__(self, options: Options, get_response_for: GetResponseFor) -> None:
+        self._get_response_for = get_response_for
+        self._modes = choose_modes(options)
+        self._entered: Loaded | None = None
+        self._last_handler: Any = None
+        self.layers: list[Loaded] = []
+        self.finished = False
+
+    def enter(self, path: str, handler: Any) -> Callable[..., Any]:
+        """
+        Return the ``get_response`` for the middleware that Django is about to instantiate.
+
+        Args:
+            path: Its dotted path.
+            handler: Django's handler for everything inside it.
+        """
+        self._note_last(handler)
+        mode, reason = self._modes.pop()
+        loaded = self._entered = Loaded(path, mode, reason)
+        get_response = self._get_response_for(mode, lambda: loaded.position)
+        return functools.wraps(handler)(get_response)
+
+    def close(self, handler: Any) -> None:
+        """Note the outermost middleware, given Django's handler for the whole chain."""
+        self._note_last(handler)
+
+    def finish(self) -> None:
+        """Number the layers from the outermost."""
+        self.layers.reverse()
+        for position, loaded in enumerate(self.layers):
+            loaded.position = position
+        self.finished = True
+
+    def _note_last(self, handler: Any) -> None:
+        """Note the middleware entered before, unless Django still has the same handler: then it was not used."""
+        if self._entered is not None and handler is not self._last_handler:
+            self._entered.instance = converted_instance(handler)
+            self.layers.append(self._entered)
+        self._entered = None
+        self._last_handler = handler
+
+
+def choose_modes(options: Options) -> list[tuple[Mode, str]]:
+    """
+    Choose how each middleware is called, before any is instantiated.
+
+    Middleware that can do both is called as the lane asks on which it is entered: async on the loop, sync inside
+    an undeclared sync wrapper, which keeps the request thread until it returns.
+
+    Returns:
+        Mode and reason for each entry of ``settings.MIDDLEWARE``, in its order. The reason is empty where the
+        middleware leaves no choice.
+    """
+    modes = []
+    thread_wrapper = None
+    for path in settings.MIDDLEWARE:
+        middleware = base.import_string(path)
+        can_sync = getattr(middleware, "sync_capable", True)
+        can_async = getattr(middleware, "async_capable", False)
+        if can_sync and can_async:
+            if thread_wrapper is None:
+                modes.append((Mode.ASYNC, "can be sync or async: async, as it is entered on the loop"))
+            else:
+                modes.append((Mode.SYNC, f"can be sync or async: sync, inside {thread_wrapper} on the thread"))
+        elif can_async:
+            modes.append((Mode.ASYNC, ""))
+            thread_wrapper = None
+        else:
+            modes.append((Mode.SYNC, ""))
+            if not is_hooks_only(middleware) and not is_declared_anywhere(path, middleware, options):
+                thread_wrapper = path.rpartition(".")[2]
+    return modes

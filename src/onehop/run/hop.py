@@ -1,0 +1,42 @@
+"""
+The only place that changes threads.
+
+Theory of operation. A hop is one bridge call of asgiref: ``sync_to_async`` out of the loop, ``async_to_sync`` out
+of a thread. asgiref copies the context, runs the call in the copy on the other side, and takes the changes
+back, with every ``Local`` re-homed. Which thread it is decides the executor that asgiref finds: that of an
+``async_to_sync`` above, else the request's lease.
+
+Guarantees: context variables and ``Local`` values set on either side are seen on the other; exceptions arrive
+with ``sys.exc_info()``; cancelling the awaiting task never interrupts code that runs on a thread.
+Assumes: the lease of the request is registered for its ``ThreadSensitiveContext`` (see ``lifecycle``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync, sync_to_async
+
+
+def _call(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+async def _await(function: Callable[..., Any], *arguments: Any) -> Any:
+    return await function(*arguments)
+
+
+hop_to_thread = sync_to_async(_call, thread_sensitive=True)
+"""
+Leave the loop: call ``function(*arguments)`` on the request thread and come back with its result.
+
+Runs on: the loop. Cost: one hop (two thread switches).
+"""
+
+hop_to_loop = async_to_sync(_await)
+"""
+Leave the request thread: await ``function(*arguments)`` on the loop and come back with its result.
+
+Runs on: a thread. Cost: one hop, and the thread waits meanwhile.
+"""

@@ -1,0 +1,188 @@
+"""
+Open and close a request under ASGI.
+
+Theory of operation. ``serve`` does what Django's ``ASGIHandler.handle`` does, with Django's own methods. It
+registers a lease for the request's thread-sensitive context, so that everything blocking finds one thread, and
+closes exactly once, whatever ended the request. Closing waits for nobody when all that closes is Django's own:
+on the loop if nothing was opened on a thread, else as a *post* behind the last job of the request thread.
+
+Guarantees: one ``request_finished`` and at most one ``response.close()`` per request; the body file is open as
+long as a job may read it; a request that never hops starts no thread.
+
+Source: Django 6.1, ``ASGIHandler.handle`` in core/handlers/asgi.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from typing import Any
+
+from django.core import signals
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIRequest, get_script_prefix
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import set_script_prefix
+
+from onehop._django import executors_by_context, is_nested, live_receivers, rehome, thread_sensitive_context
+from onehop.errors import NoRequestThread
+from onehop.run.disconnect import UntilDisconnect
+from onehop.run.hop import hop_to_thread
+from onehop.run.lease import Lease
+from onehop.run.runners import Fate, fate_of_request
+from onehop.run.signals import are_djangos_own, asend, have_nothing_to_do
+
+
+async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any) -> None:
+    """
+    Answer one HTTP request.
+
+    Args:
+        handler: Django's ASGI handler.
+        sender: The class in whose name ``request_started`` and ``request_finished`` are sent.
+        scope: ASGI scope of type ``http``.
+        receive: ASGI receive callable.
+        send: ASGI send callable.
+    """
+    __traceback_hide__ = True
+    try:
+        body_file = await handler.read_body(receive)
+    except RequestAborted:
+        return
+    closing = Closing(sender, body_file)
+    try:
+        set_script_prefix(get_script_prefix(scope))
+        await asend(signals.request_started, sender, scope=scope)
+        request, closing.response = handler.create_request(scope, body_file)
+        if request is None:
+            await handler.send_response(closing.response, send)
+        else:
+            work = _respond(handler, closing, request, send)
+            await UntilDisconnect(work, lambda: handler.listen_for_disconnect(receive))
+    except RequestAborted:
+        closing.fate.aborted = True
+    except BaseException as error:
+        closing.fate.aborted = True
+        closing.detached = not isinstance(error, Exception)
+        raise
+    finally:
+        await closing.close()
+
+
+async def _respond(handler: Any, closing: Closing, request: Any, send: Any) -> None:
+    __traceback_hide__ = True
+    try:
+        response = await handler.run_get_response(request)
+    except NoRequestThread as error:
+        response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
+        response._resource_closers.append(request.close)
+    response._handler_class = closing.sender
+    closing.response = response
+    await handler.send_response(response, send)
+
+
+class Closing:
+    """
+    All that has to be closed at the end of one request, and the lease of its thread.
+
+    Attributes:
+        sender: The class in whose name ``request_finished`` is sent.
+        response: The response to close; None as long as there is none.
+        fate: Tells code on the request thread that the request was aborted.
+        detached: True when nobody may wait for the closing: the server has cancelled the request's task.
+    """
+
+    def __init__(self, sender: type, body_file: Any) -> None:
+        self.sender = sender
+        self.response: Any = None
+        self.fate = Fate()
+        self.detached = False
+        self._body_file = body_file
+        self._finished = False
+        self._outer_fate = fate_of_request.get()
+        fate_of_request.set(self.fate)
+        self._lease: Lease | None = None
+        self._context = thread_sensitive_context.get(None)
+        if self._context is not None and self._context not in executors_by_context and not is_nested():
+            self._lease = executors_by_context[self._context] = Lease()
+
+    async def close(self) -> None:
+        """
+        Close response and body and send ``request_finished``, each once.
+
+        Runs on: the loop. Cost: nothing that waits, unless a receiver or closer is not Django's own (one hop).
+        """
+        try:
+            receivers = self._receivers()
+            own = are_djangos_own(receivers) and self._closers_are_djangos()
+            if self._lease is None or not (own or self.detached):
+                await self._wait()
+            elif own and not self._lease.has_thread and not self._has_files() and have_nothing_to_do(receivers):
+                self._finish()
+            else:
+                self._post()
+        finally:
+            fate_of_request.set(self._outer_fate)
+            if self._lease is not None:
+                executors_by_context.pop(self._context, None)
+                self._lease.end()
+
+    async def _wait(self) -> None:
+        if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
+            task = asyncio.ensure_future(hop_to_thread(self._finish))
+            _detached.add(task)
+            task.add_done_callback(_detached.discard)
+            return
+        try:
+            await hop_to_thread(self._finish)
+        except asyncio.CancelledError:
+            if self._lease is not None:
+                self._post()  # The job may have been cancelled before it began; it does nothing twice.
+            raise
+
+    def _post(self) -> None:
+        self._lease.post(_in_context, contextvars.copy_context(), self._finish)  # type: ignore[union-attr]
+
+    def _finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        response = self.fate.orphan if self.response is None else self.response
+        try:
+            if isinstance(response, HttpResponseBase):
+                response.close()
+            else:
+                signals.request_finished.send(sender=self.sender)
+        finally:
+            self._body_file.close()
+
+    def _receivers(self) -> list[Any]:
+        sender = self.sender if self.response is None else self.response._handler_class
+        receivers, async_receivers = live_receivers(signals.request_finished, sender)
+        return receivers + async_receivers
+
+    def _closers_are_djangos(self) -> bool:
+        response = self.response
+        return response is None or (
+            type(response).close is HttpResponseBase.close
+            and all(getattr(closer, "__func__", None) is ASGIRequest.close for closer in response._resource_closers)
+        )
+
+    def _has_files(self) -> bool:
+        if self._body_file._rolled:
+            return True
+        closers = () if self.response is None else self.response._resource_closers
+        return any(getattr(closer.__self__, "_files", None) for closer in closers)
+
+
+def _in_context(context: contextvars.Context, function: Any) -> None:
+    context.run(_rehomed, context, function)
+
+
+def _rehomed(context: contextvars.Context, function: Any) -> None:
+    rehome(context)
+    function()
+
+
+_detached: set[asyncio.Future[Any]] = set()

@@ -1,0 +1,119 @@
+"""
+Drive a walk: on the loop, or on the request thread. One rule: stay on the lane until a step cannot run there.
+
+``run_on_loop`` and ``run_on_thread`` differ in which side is home. Each stays at home as long as it can, hops
+away when a step cannot run there, and stays *there* as long as it can.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from asyncio import CancelledError
+from collections.abc import Callable
+from typing import Any
+
+from onehop.run.greenlets import call_in_greenlet
+from onehop.run.hop import hop_to_loop, hop_to_thread
+from onehop.run.walk import Walk
+from onehop.steps import Affinity
+
+LOOP, THREAD = Affinity.LOOP, Affinity.THREAD
+
+
+class Fate:
+    """What happened to a request, for code that still runs on its thread."""
+
+    __slots__ = ("aborted", "orphan")
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self.orphan: Any = None  # the response of a step that ended after the request was aborted
+
+
+fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
+
+
+async def run_on_loop(walk: Walk) -> Any:
+    """
+    Drive a walk to its end, with the loop as its home.
+
+    Runs on: the loop. Cost: one hop for each stretch of steps that needs the thread.
+
+    Returns:
+        The walk's response.
+    """
+    while walk.pending is not None:
+        await stay_on_loop(walk)
+        if walk.pending is not None:
+            await hop_to_thread(stay_on_thread, walk)
+    return walk.response
+
+
+def run_on_thread(walk: Walk) -> Any:
+    """
+    Drive a walk to its end, with the request thread as its home.
+
+    Runs on: a thread. Cost: one hop for each stretch of steps that needs the loop.
+
+    Returns:
+        The walk's response.
+    """
+    while walk.pending is not None:
+        stay_on_thread(walk)
+        if walk.pending is not None:
+            hop_to_loop(stay_on_loop, walk)
+    return walk.response
+
+
+async def stay_on_loop(walk: Walk) -> None:
+    """Do steps on the loop until the walk is over or a step needs the thread."""
+    __traceback_hide__ = True
+    while (pending := walk.pending) is not None:
+        step, call, arguments = pending
+        affinity = step.affinity
+        if affinity is THREAD or (step.guard is not None and step.guard(call, arguments) is not None):
+            return
+        try:
+            if affinity is LOOP:
+                outcome = await call(*arguments)
+            elif step.wraps:
+                outcome = await call_in_greenlet(call, *arguments)
+            else:
+                outcome = call(*arguments)
+        except Exception as error:
+            walk.fail(error)
+        else:
+            walk.advance(outcome)
+
+
+def stay_on_thread(walk: Walk) -> None:
+    """
+    Do steps on the request thread until the walk is over or a step needs the loop.
+
+    Raises:
+        CancelledError: The request was aborted meanwhile; as in stock Django, no further hook runs.
+    """
+    __traceback_hide__ = True
+    fate = fate_of_request.get()
+    while (pending := walk.pending) is not None:
+        step, call, arguments = pending
+        if step.affinity is LOOP:
+            return
+        try:
+            outcome = call(*arguments)
+        except Exception as error:
+            walk.fail(error)
+        else:
+            if fate is not None and fate.aborted:
+                fate.orphan = outcome
+                raise CancelledError
+            walk.advance(outcome)
+
+
+def raised_again(error: Exception, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function where ``sys.exc_info()`` is an earlier exception, as Django's error handling expects."""
+    __traceback_hide__ = True
+    try:
+        raise error
+    except Exception:
+        return function(*arguments)

@@ -1,0 +1,247 @@
+"""
+Request threads: started when a lease needs one, inspected when it comes back, then used again or retired.
+
+Guarantees: a thread is never with two leases; one that is handed on is as clean as a new one; nobody joins one.
+Assumes: what runs under the lock here is a few operations, and never foreign code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from django.db import close_old_connections, connections, reset_queries
+
+from onehop.errors import NoRequestThread
+from onehop.run import leftovers
+
+logger = logging.getLogger("onehop")
+
+MAX_IDLE = 32
+"""Most threads kept idle. Active ones are limited by MAX_REQUEST_THREADS only."""
+WAIT_FOR_CLOSING_S = 0.05
+"""How long a lease waits for a thread that is only closing its last request, before another is started."""
+WAIT_FOR_ANY_S = 5.0
+"""How long a lease waits for a thread while MAX_REQUEST_THREADS are in use."""
+DRAIN_AT_EXIT_S = 10.0
+"""How long the interpreter's exit waits for jobs that still run."""
+
+_numbers = itertools.count(1)
+
+
+class Waiter(Protocol):
+    """A lease that waits for a thread: it gets one, or an error."""
+
+    def grant(self, thread: RequestThread) -> None: ...
+    def refuse(self, error: Exception) -> None: ...
+
+
+class Job:
+    """One call to make on a request thread."""
+
+    __slots__ = ("arguments", "ended", "function", "future")
+
+    def __init__(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...] = (), ended: Callable[[], None] | None = None
+    ) -> None:
+        self.future: Future[Any] = Future()
+        self.function = function
+        self.arguments = arguments
+        self.ended = ended
+
+    def run(self) -> None:
+        """Call the function, settle the future, then tell that the job has ended."""
+        __traceback_hide__ = True
+        if self.future.set_running_or_notify_cancel():
+            try:
+                result = self.function(*self.arguments)
+            except BaseException as error:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(result)
+        if self.ended is not None:
+            self.ended()
+
+
+class RequestThread:
+    """
+    One thread with a queue of jobs.
+
+    Attributes:
+        jobs: Done in order. None ends the thread.
+        keeps_connections: True when the last request left database connections open, as CONN_MAX_AGE allows.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.baseline: dict[int, dict[str, Any]] = {}
+        self.keeps_connections = False
+        threading.Thread(target=self._work, name=f"onehop-request-{next(_numbers)}", daemon=True).start()
+
+    def _work(self) -> None:
+        if pool.reuse:
+            self.baseline = leftovers.thread_locals.baseline()
+        while (job := self.jobs.get()) is not None:
+            job.run()
+            del job
+        connections.close_all()
+
+    def open(self) -> None:
+        """Have the work of Django's ``request_started`` receivers done before the next job, where there is some."""
+        if self.keeps_connections:
+            self.keeps_connections = False
+            self.jobs.put(Job(_reopen))
+
+
+def _reopen() -> None:
+    reset_queries()
+    close_old_connections()
+
+
+class RequestThreads:
+    """
+    All request threads of the process.
+
+    Attributes:
+        reuse: False starts a new thread for every lease, as stock Django does.
+        limit: Most threads in use at the same time; None for no limit.
+        posts_total: Posts so far, for measuring.
+        retired: The last reasons for which threads were not used again, newest last.
+    """
+
+    def __init__(self, *, reuse: bool = True, limit: int | None = None) -> None:
+        self._lock = threading.Lock()
+        self._idle: deque[RequestThread] = deque()
+        self._waiting: deque[Waiter] = deque()
+        self._closing = 0
+        self._busy = 0
+        self.reuse = reuse
+        self.limit = limit
+        self.posts_total = 0
+        self.retired: deque[str] = deque(maxlen=20)
+
+    def take(self, waiter: Waiter) -> RequestThread | None:
+        """
+        Return a thread for a lease; or None, when the lease is granted or refused one later.
+
+        Runs on: any thread. Cost: a new thread when none is idle.
+        """
+        with self._lock:
+            if self._idle:
+                self._busy += 1
+                return self._idle.pop()
+            full = self._is_full()
+            if full or (self.reuse and self._closing > len(self._waiting)):
+                self._waiting.append(waiter)
+                self._expire_later(WAIT_FOR_ANY_S if full else WAIT_FOR_CLOSING_S, waiter)
+                return None
+            self._busy += 1
+        return self._start()
+
+    def announce(self) -> None:
+        """Note that a busy thread has only its closing left to do."""
+        with self._lock:
+            self._busy -= 1
+            self._closing += 1
+
+    def give_back(self, thread: RequestThread) -> None:
+        """Have an announced thread inspected, on itself, then used again or retired."""
+        thread.jobs.put(Job(self._check_in, (thread,)))
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until no thread is busy or closing. Returns False when the time was not enough."""
+        deadline = time.monotonic() + timeout_s
+        while self._busy or self._closing:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def _is_full(self) -> bool:
+        return self.limit is not None and self._busy + self._closing >= self.limit
+
+    def _start(self) -> RequestThread:
+        try:
+            return RequestThread()
+        except BaseException:
+            with self._lock:
+                self._busy -= 1
+            raise
+
+    def _check_in(self, thread: RequestThread) -> None:
+        problem: str | None = "THREAD_REUSE is 'never'"
+        if self.reuse:
+            try:
+                problem = leftovers.find_leftover(thread.baseline)
+                thread.keeps_connections = bool(connections.all(initialized_only=True))
+            except Exception as error:
+                problem = f"it could not be inspected: {error!r}"
+        with self._lock:
+            self._closing -= 1
+            waiter = self._waiting.popleft() if self._waiting else None
+            keep = problem is None and (waiter is not None or len(self._idle) < MAX_IDLE)
+            if waiter is not None:
+                self._busy += 1
+            elif keep:
+                self._idle.append(thread)
+        if problem is not None:
+            self.retired.append(problem)
+            logger.debug("A request thread was retired: %s.", problem)
+        if not keep:
+            thread.jobs.put(None)
+        if waiter is not None:
+            self._serve(waiter, thread if keep else None)
+
+    def _serve(self, waiter: Waiter, thread: RequestThread | None) -> None:
+        try:
+            thread = thread or self._start()
+        except RuntimeError as error:
+            waiter.refuse(error)
+        else:
+            waiter.grant(thread)
+
+    def _expire_later(self, delay_s: float, waiter: Waiter) -> None:
+        try:
+            asyncio.get_running_loop().call_later(delay_s, self._expire, waiter)
+        except RuntimeError:
+            pass  # Submitted outside a loop: the lease waits until a thread comes back.
+
+    def _expire(self, waiter: Waiter) -> None:
+        with self._lock:
+            if waiter not in self._waiting:
+                return
+            self._waiting.remove(waiter)
+            full = self._is_full()
+            if not full:
+                self._busy += 1
+        if not full:
+            return self._serve(waiter, None)
+        waiter.refuse(
+            NoRequestThread(
+                f"All {self.limit} request threads were busy for {WAIT_FOR_ANY_S:g} s. Raise "
+                "ONEHOP['MAX_REQUEST_THREADS'], or find what keeps them busy."
+            )
+        )
+
+
+pool = RequestThreads()
+
+
+def _forget_threads() -> None:
+    """Start anew in a forked child, which has none of its parent's threads."""
+    pool.__init__(reuse=pool.reuse, limit=pool.limit)  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
+atexit.register(pool.drain, DRAIN_AT_EXIT_S)
