@@ -22,7 +22,13 @@ from typing import Any
 
 import asgiref
 import django
-from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext, _restore_context
+from asgiref.sync import (
+    AsyncToSync,
+    SyncToAsync,
+    ThreadSensitiveContext,
+    _restore_context,
+    iscoroutinefunction,
+)
 from django.core.handlers import asgi as django_asgi
 from django.core.handlers import base as django_base
 from django.core.handlers.exception import convert_exception_to_response, response_for_exception
@@ -36,6 +42,7 @@ __all__ = [
     "SyncToAsync",
     "ThreadSensitiveContext",
     "convert_exception_to_response",
+    "iscoroutinefunction",
     "response_for_exception",
 ]
 
@@ -47,14 +54,14 @@ asgiref_thread_local = SyncToAsync.threadlocal
 
 # Django 5.2-6.1: the inner function that convert_exception_to_response returns, and through which a layer's
 # instance is found again. The sync and the async form have a code object each.
-def _sync_probe(request: Any) -> None: ...
+def sync_probe(request: Any) -> None: ...
 
 
-async def _async_probe(request: Any) -> None: ...
+async def async_probe(request: Any) -> None: ...
 
 
 CONVERTED: frozenset[CodeType] = frozenset(
-    convert_exception_to_response(probe).__code__ for probe in (_sync_probe, _async_probe)
+    convert_exception_to_response(probe).__code__ for probe in (sync_probe, async_probe)
 )
 
 

@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.urls import set_urlconf
 from django.utils.log import log_response
 
-from onehop._django import is_djangos_own, response_for_exception
+from onehop._django import async_probe, is_djangos_own, response_for_exception, sync_probe
 from onehop.conf import load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
@@ -90,15 +90,17 @@ class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
         name: str | None = None,
     ) -> Any:
         """Give Django's loader what belongs in its place: a ``get_response``, a hook as it is, or the chain."""
-        adapted = super().adapt_method_mode(is_async, method, method_is_async, debug, name)
+        adapt = super().adapt_method_mode
         if self._loading is None or self._loading.finished:
-            return adapted
+            return adapt(is_async, method, method_is_async, debug, name)
         if name is not None:
+            if debug:  # for the log records that stock Django writes
+                adapt(is_async, async_probe if method_is_async else sync_probe, method_is_async, debug, name)
             return self._loading.enter(name.removeprefix("middleware "), method)
         if method_is_async is not None:
             self._loading.close(method)
             return self._run_chain
-        return method if is_async else adapted
+        return method if is_async else adapt(is_async, method)
 
     @property
     def plan(self) -> Plan:

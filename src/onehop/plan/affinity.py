@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from inspect import iscoroutinefunction
+
 from typing import Any, Protocol
 
 from django.utils.deprecation import MiddlewareMixin
 
+from onehop._django import iscoroutinefunction
 from onehop.conf import HOOKS, Options
 from onehop.declare import declared_on_class, declared_on_function
 from onehop.errors import ConfigError

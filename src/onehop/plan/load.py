@@ -23,6 +23,9 @@ from onehop.conf import Options
 from onehop.plan.affinity import is_declared_anywhere, is_hooks_only
 from onehop.steps import Mode
 
+COROUTINE_MARKERS = ("_is_coroutine_marker", "_is_coroutine")
+"""What ``markcoroutinefunction`` sets (Python 3.12 and newer; asgiref on 3.11), and ``wraps`` copies."""
+
 GetResponseFor = Callable[[Mode, Callable[[], int]], Callable[..., Any]]
 
 
@@ -65,8 +68,11 @@ class Loading:
         self._note_last(handler)
         mode, reason = self._modes.pop()
         loaded = self._entered = Loaded(path, mode, reason)
-        get_response = self._get_response_for(mode, lambda: loaded.position)
-        return functools.wraps(handler)(get_response)
+        get_response = functools.wraps(handler)(self._get_response_for(mode, lambda: loaded.position))
+        if mode is Mode.SYNC:
+            for marker in COROUTINE_MARKERS:
+                get_response.__dict__.pop(marker, None)
+        return get_response
 
     def close(self, handler: Any) -> None:
         """Note the outermost middleware, given Django's handler for the whole chain."""

@@ -27,9 +27,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from inspect import iscoroutine, iscoroutinefunction
+from inspect import iscoroutine
 from typing import Any, Protocol
 
+from onehop._django import iscoroutinefunction
 from onehop.steps import Affinity, Plan, Step
 
 Pending = tuple[Step, Callable[..., Any], tuple[Any, ...]]

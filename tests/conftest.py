@@ -1,0 +1,33 @@
+"""Set Django up once; every test gets a fresh recorder and leaves no task, thread or warning behind."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
+
+
+def pytest_configure(config):
+    import django
+
+    django.setup(set_prefix=False)
+
+
+@pytest.fixture(scope="session")
+def database():
+    """Make the tables once, in a database file that all threads see."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    call_command("migrate", verbosity=0, interactive=False)
+    yield
+    connections.close_all()
+
+
+@pytest.fixture
+def events():
+    from tests.project.recorder import record
+
+    record.clear()
+    yield record
+    record.clear()
