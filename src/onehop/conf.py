@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from onehop.errors import ConfigError
 
@@ -80,6 +82,24 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     """Return ``"Did you mean 'X'? "`` for the nearest known word, or an empty string."""
     nearest = difflib.get_close_matches(str(wrong), [str(word) for word in known], n=1)
     return f"Did you mean {nearest[0]!r}? " if nearest else ""
+
+
+def find_thread_local(path: str) -> threading.local:
+    """
+    Return the ``threading.local`` object at a path of ``ONEHOP["KEEP_THREAD_LOCALS"]``.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ConfigError(f"{path!r} in ONEHOP['KEEP_THREAD_LOCALS'] cannot be imported: {error}.") from error
+    if not issubclass(type(found), threading.local):
+        raise ConfigError(
+            f"{path!r} in ONEHOP['KEEP_THREAD_LOCALS'] is a {type(found).__name__}, not a threading.local. Remove it."
+        )
+    return found
 
 
 def _paths(key: str, value: Any) -> frozenset[str]:

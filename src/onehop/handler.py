@@ -18,7 +18,7 @@ from django.urls import set_urlconf
 from django.utils.log import log_response
 
 from onehop._django import async_probe, is_djangos_own, response_for_exception, sync_probe
-from onehop.conf import load_options
+from onehop.conf import find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
 from onehop.run import leftovers
@@ -78,7 +78,7 @@ class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
         pool.reuse = self.options.thread_reuse == "clean"
         pool.limit = self.options.max_request_threads
         if pool.reuse:
-            leftovers.thread_locals.start(self.options.keep_thread_locals)
+            leftovers.thread_locals.start(map(find_thread_local, sorted(self.options.keep_thread_locals)))
         setting_changed.connect(self._forget_plan)
 
     def adapt_method_mode(

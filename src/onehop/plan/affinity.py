@@ -33,6 +33,8 @@ class Loaded(Protocol):
     instance: Any
     mode: Mode
     mode_reason: str
+    can_sync: bool
+    can_async: bool
 
 
 def make_plan(
@@ -98,6 +100,8 @@ def _layer(loaded: Loaded, options: Options) -> Layer:
         instance=middleware if around is None else loaded.instance,
         mode=loaded.mode,
         mode_reason=loaded.mode_reason,
+        can_sync=loaded.can_sync,
+        can_async=loaded.can_async,
         around=around,
         request=_hook_step(loaded.path, middleware, "process_request", options),
         response=_hook_step(loaded.path, middleware, "process_response", options),

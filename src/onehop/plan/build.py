@@ -4,9 +4,9 @@ Put steps in order, and give each the lane on which it will run.
 Theory of operation. With two lanes, "stay where you are until a step cannot run there" is minimal: between two
 steps that are bound to different lanes at least one crossing is needed, and staying makes exactly one there.
 Steps that run anywhere never cause a crossing. The two halves of a wrapper run on the lane on which it was
-entered, and a wrapper that runs anywhere is entered on the lane of the step before it; among all plans that keep
-this constraint no other crosses less often (``tests/plan/test_build_is_minimal.py`` checks it against brute
-force).
+entered, and a wrapper that runs anywhere is entered where the last bound step before it ran: the view and the
+guards to come are not known then. Among all plans that keep this constraint none crosses less often
+(``tests/plan/test_build_is_minimal.py`` checks it against brute force).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.handlers import base
@@ -36,6 +36,8 @@ class Loaded:
     path: str
     mode: Mode
     mode_reason: str
+    can_sync: bool
+    can_async: bool
     instance: Any = None
     position: int = -1
 
@@ -51,7 +53,7 @@ class Loading:
 
     def __init__(self, options: Options, get_response_for: GetResponseFor) -> None:
         self._get_response_for = get_response_for
-        self._modes = choose_modes(options)
+        self._choices = choose_modes(options)
         self._entered: Loaded | None = None
         self._last_handler: Any = None
         self.layers: list[Loaded] = []
@@ -66,8 +68,8 @@ class Loading:
             handler: Django's handler for everything inside it.
         """
         self._note_last(handler)
-        mode, reason = self._modes.pop()
-        loaded = self._entered = Loaded(path, mode, reason)
+        loaded = self._entered = Loaded(path, *self._choices.pop())
+        mode = loaded.mode
         get_response = functools.wraps(handler)(self._get_response_for(mode, lambda: loaded.position))
         if mode is Mode.SYNC:
             for marker in COROUTINE_MARKERS:
@@ -94,7 +96,16 @@ class Loading:
         self._last_handler = handler
 
 
-def choose_modes(options: Options) -> list[tuple[Mode, str]]:
+class Choice(NamedTuple):
+    """The mode for one entry of ``settings.MIDDLEWARE``, why, and between what there was to choose."""
+
+    mode: Mode
+    reason: str
+    can_sync: bool
+    can_async: bool
+
+
+def choose_modes(options: Options) -> list[Choice]:
     """
     Choose how each middleware is called, before any is instantiated.
 
@@ -102,25 +113,23 @@ def choose_modes(options: Options) -> list[tuple[Mode, str]]:
     an undeclared sync wrapper, which keeps the request thread until it returns.
 
     Returns:
-        Mode and reason for each entry of ``settings.MIDDLEWARE``, in its order. The reason is empty where the
-        middleware leaves no choice.
+        A choice for each entry of ``settings.MIDDLEWARE``, in its order. The reason is empty where the middleware
+        leaves none.
     """
-    modes = []
+    choices = []
     thread_wrapper = None
     for path in settings.MIDDLEWARE:
         middleware = base.import_string(path)
-        can_sync = getattr(middleware, "sync_capable", True)
-        can_async = getattr(middleware, "async_capable", False)
+        can_sync = bool(getattr(middleware, "sync_capable", True))
+        can_async = bool(getattr(middleware, "async_capable", False))
+        mode, reason = (Mode.ASYNC if can_async else Mode.SYNC), ""
         if can_sync and can_async:
-            if thread_wrapper is None:
-                modes.append((Mode.ASYNC, "can be sync or async: async, as it is entered on the loop"))
-            else:
-                modes.append((Mode.SYNC, f"can be sync or async: sync, inside {thread_wrapper} on the thread"))
+            reason = "can be sync or async: async, as it is entered on the loop"
+            if thread_wrapper is not None:
+                mode, reason = Mode.SYNC, f"can be sync or async: sync, inside {thread_wrapper} on the thread"
         elif can_async:
-            modes.append((Mode.ASYNC, ""))
             thread_wrapper = None
-        else:
-            modes.append((Mode.SYNC, ""))
-            if not is_hooks_only(middleware) and not is_declared_anywhere(path, middleware, options):
-                thread_wrapper = path.rpartition(".")[2]
-    return modes
+        elif not is_hooks_only(middleware) and not is_declared_anywhere(path, middleware, options):
+            thread_wrapper = path.rpartition(".")[2]
+        choices.append(Choice(mode, reason, can_sync, can_async))
+    return choices

@@ -1,0 +1,114 @@
+"""What ``onehop show`` says, compared with what really happens."""
+
+import asyncio
+import contextvars
+
+import pytest
+from django.test import override_settings
+
+from onehop.plan.explain import explain
+from onehop.steps import Mode
+from tests import asgi
+from tests.project.settings import DEFAULT_MIDDLEWARE
+
+MODULE = __name__
+
+
+class Classic:
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+
+class Declared(Classic):
+    onehop_affinity = "anywhere"
+
+
+class Hybrid:
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response):
+        from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request):
+        return self.get_response(request)
+
+
+from django.utils.deprecation import MiddlewareMixin  # noqa: E402
+
+
+class Unknown(MiddlewareMixin):
+    def process_request(self, request):
+        return None
+
+    def process_view(self, request, callback, args, kwargs):
+        return None
+
+
+class SyncOnly(Unknown):
+    async_capable = False
+
+
+STACKS = {
+    "nothing": [],
+    "default": DEFAULT_MIDDLEWARE,
+    "classic first": ["Classic", *DEFAULT_MIDDLEWARE],
+    "classic last": [*DEFAULT_MIDDLEWARE, "Classic"],
+    "declared classic": [*DEFAULT_MIDDLEWARE, "Declared"],
+    "hybrid": ["Hybrid", *DEFAULT_MIDDLEWARE, "Hybrid"],
+    "hybrid in classic": [*DEFAULT_MIDDLEWARE[:2], "Classic", "Hybrid", *DEFAULT_MIDDLEWARE[2:]],
+    "unknown hooks": ["Unknown", *DEFAULT_MIDDLEWARE],
+    "sync-only hooks": [*DEFAULT_MIDDLEWARE, "SyncOnly", "Classic"],
+}
+
+
+def paths_of(stack):
+    return [path if "." in path else f"{MODULE}.{path}" for path in STACKS[stack]]
+
+
+def count_hops(application, path):
+    """Return the hops of one request in the steady state."""
+
+    async def run():
+        await asgi.request(application, path)
+        with asgi.counting() as counts:
+            answer = await asyncio.create_task(asgi.request(application, path))
+        assert answer.status == 200
+        return counts["hops"]
+
+    return contextvars.Context().run(asyncio.run, run())
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("stack", STACKS)
+def test_hops_said_are_hops_made(stack, mode):
+    """For Onehop and for stock Django, the plan's number of hops is the number a request makes."""
+    with override_settings(MIDDLEWARE=paths_of(stack)):
+        onehop, stock = asgi.onehop_application(), asgi.stock_application()
+        explanation = explain(onehop.plan, mode)
+
+        made = [count_hops(application, f"/{mode.value}/") for application in (onehop, stock)]
+
+    assert [explanation.hops, explanation.stock_hops] == made
+
+
+def test_lines_follow_the_path_of_a_request():
+    """Hooks inwards, the view, hooks outwards; each with its lane."""
+    with override_settings(MIDDLEWARE=paths_of("sync-only hooks")[-3:]):
+        lines = explain(asgi.onehop_application().plan, Mode.ASYNC).lines
+
+    assert [(line.step, line.lane) for line in lines] == [
+        ("SyncOnly.process_request", "thread"),
+        ("Classic begins", "thread"),
+        ("resolve URL", "thread"),
+        ("SyncOnly.process_view", "thread"),
+        ("view", "loop"),
+        ("Classic ends", "thread"),
+        ("XFrameOptionsMiddleware.process_response", "thread"),
+    ]
