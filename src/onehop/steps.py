@@ -42,7 +42,7 @@ class Step:
         label: What is called, as a person would say it: ``SessionMiddleware.process_request``.
         affinity: Where it may run, as far as that is fixed when the plan is made.
         reason: Why it has this affinity.
-        guard: For ``ANYWHERE`` steps whose call may block under some conditions; None when it never does.
+        guard: Asked before each call on the loop; None when the step may always be called there.
         conditions: The guard in words, for people; empty when there is no guard.
         wraps: True for middleware that calls ``get_response`` itself.
     """
@@ -53,6 +53,15 @@ class Step:
     guard: Guard | None = None
     conditions: str = ""
     wraps: bool = False
+
+    def __post_init__(self) -> None:
+        """Shut the loop's gate for thread steps, so that the runner has one question to ask."""
+        if self.affinity is Affinity.THREAD:
+            object.__setattr__(self, "guard", _bound_to_thread)
+
+
+def _bound_to_thread(call: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    return "bound to the thread"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,13 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from onehop._django import executors_by_context, is_nested, live_receivers, rehome, thread_sensitive_context
+from onehop._django import executors_by_context, is_nested, rehome, thread_sensitive_context
 from onehop.errors import NoRequestThread
 from onehop.run.disconnect import UntilDisconnect
 from onehop.run.hop import hop_to_thread
 from onehop.run.lease import Lease
-from onehop.run.runners import Fate, fate_of_request
-from onehop.run.signals import are_djangos_own, asend, have_nothing_to_do
+from onehop.run.runners import fate_of_request
+from onehop.run.signals import Work, asend, forget_urlconf, nobody_watches, work_of
 
 
 async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any) -> None:
@@ -61,9 +61,9 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
             work = _respond(handler, closing, request, send)
             await UntilDisconnect(work, lambda: handler.listen_for_disconnect(receive))
     except RequestAborted:
-        closing.fate.aborted = True
+        closing.aborted = True
     except BaseException as error:
-        closing.fate.aborted = True
+        closing.aborted = True
         closing.detached = not isinstance(error, Exception)
         raise
     finally:
@@ -89,23 +89,27 @@ class Closing:
     Attributes:
         sender: The class in whose name ``request_finished`` is sent.
         response: The response to close; None as long as there is none.
-        fate: Tells code on the request thread that the request was aborted.
+        aborted: True once the request was aborted; code on the request thread looks at it.
+        orphan: The response of a step that ended on the thread after that.
         detached: True when nobody may wait for the closing: the server has cancelled the request's task.
     """
 
     def __init__(self, sender: type, body_file: Any) -> None:
         self.sender = sender
         self.response: Any = None
-        self.fate = Fate()
+        self.aborted = False
+        self.orphan: Any = None
         self.detached = False
         self._body_file = body_file
         self._finished = False
         self._outer_fate = fate_of_request.get()
-        fate_of_request.set(self.fate)
+        fate_of_request.set(self)
         self._lease: Lease | None = None
         self._context = thread_sensitive_context.get(None)
-        if self._context is not None and self._context not in executors_by_context and not is_nested():
-            self._lease = executors_by_context[self._context] = Lease()
+        if self._context is not None and not is_nested():
+            lease = Lease()
+            if executors_by_context.setdefault(self._context, lease) is lease:
+                self._lease = lease
 
     async def close(self) -> None:
         """
@@ -114,12 +118,11 @@ class Closing:
         Runs on: the loop. Cost: nothing that waits, unless a receiver or closer is not Django's own (one hop).
         """
         try:
-            receivers = self._receivers()
-            own = are_djangos_own(receivers) and self._closers_are_djangos()
-            if self._lease is None or not (own or self.detached):
+            work = work_of(signals.request_finished) if self._closers_are_djangos() else Work.FOREIGN
+            if self._lease is None or (work is Work.FOREIGN and not self.detached):
                 await self._wait()
-            elif own and not self._lease.has_thread and not self._has_files() and have_nothing_to_do(receivers):
-                self._finish()
+            elif work is Work.NONE and not self._lease.has_thread and not self._has_files():
+                self._finish_silently() if nobody_watches() else self._finish()
             else:
                 self._post()
         finally:
@@ -148,7 +151,7 @@ class Closing:
         if self._finished:
             return
         self._finished = True
-        response = self.fate.orphan if self.response is None else self.response
+        response = self.orphan if self.response is None else self.response
         try:
             if isinstance(response, HttpResponseBase):
                 response.close()
@@ -157,10 +160,24 @@ class Closing:
         finally:
             self._body_file.close()
 
-    def _receivers(self) -> list[Any]:
-        sender = self.sender if self.response is None else self.response._handler_class
-        receivers, async_receivers = live_receivers(signals.request_finished, sender)
-        return receivers + async_receivers
+    def _finish_silently(self) -> None:
+        """
+        Close where no receiver has work, without the machinery of sending a signal to them.
+
+        Source: Django 5.2-6.1, ``HttpResponseBase.close`` in http/response.py.
+        """
+        self._finished = True
+        response = self.response
+        if response is not None:
+            for closer in response._resource_closers:
+                try:
+                    closer()
+                except Exception:
+                    pass
+            response._resource_closers.clear()
+            response.closed = True
+        forget_urlconf(signals.request_finished, self.sender)
+        self._body_file.close()
 
     def _closers_are_djangos(self) -> bool:
         response = self.response

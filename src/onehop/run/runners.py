@@ -10,24 +10,21 @@ from __future__ import annotations
 import contextvars
 from asyncio import CancelledError
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from onehop.run.greenlets import call_in_greenlet
 from onehop.run.hop import hop_to_loop, hop_to_thread
-from onehop.run.walk import Walk
+from onehop.run.walk import END, Walk
 from onehop.steps import Affinity
 
-LOOP, THREAD = Affinity.LOOP, Affinity.THREAD
+LOOP = Affinity.LOOP
 
 
-class Fate:
+class Fate(Protocol):
     """What happened to a request, for code that still runs on its thread."""
 
-    __slots__ = ("aborted", "orphan")
-
-    def __init__(self) -> None:
-        self.aborted = False
-        self.orphan: Any = None  # the response of a step that ended after the request was aborted
+    aborted: bool
+    orphan: Any  # the response of a step that ended after the request was aborted
 
 
 fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
@@ -42,11 +39,11 @@ async def run_on_loop(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
-    while walk.pending is not None:
+    while True:
         await stay_on_loop(walk)
-        if walk.pending is not None:
-            await hop_to_thread(stay_on_thread, walk)
-    return walk.response
+        if walk.pending[0] is END:
+            return walk.response
+        await hop_to_thread(stay_on_thread, walk)
 
 
 def run_on_thread(walk: Walk) -> Any:
@@ -58,32 +55,34 @@ def run_on_thread(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
-    while walk.pending is not None:
+    while True:
         stay_on_thread(walk)
-        if walk.pending is not None:
-            hop_to_loop(stay_on_loop, walk)
-    return walk.response
+        if walk.pending[0] is END:
+            return walk.response
+        hop_to_loop(stay_on_loop, walk)
 
 
 async def stay_on_loop(walk: Walk) -> None:
     """Do steps on the loop until the walk is over or a step needs the thread."""
     __traceback_hide__ = True
-    while (pending := walk.pending) is not None:
+    pending = walk.pending
+    while True:
         step, call, arguments = pending
-        affinity = step.affinity
-        if affinity is THREAD or (step.guard is not None and step.guard(call, arguments) is not None):
+        guard = step.guard
+        if guard is not None and guard(call, arguments) is not None:
+            walk.pending = pending
             return
         try:
-            if affinity is LOOP:
+            if step.affinity is LOOP:
                 outcome = await call(*arguments)
             elif step.wraps:
                 outcome = await call_in_greenlet(call, *arguments)
             else:
                 outcome = call(*arguments)
         except Exception as error:
-            walk.fail(error)
+            pending = walk.fail(error)
         else:
-            walk.advance(outcome)
+            pending = walk.advance(outcome)
 
 
 def stay_on_thread(walk: Walk) -> None:
@@ -95,19 +94,18 @@ def stay_on_thread(walk: Walk) -> None:
     """
     __traceback_hide__ = True
     fate = fate_of_request.get()
-    while (pending := walk.pending) is not None:
-        step, call, arguments = pending
-        if step.affinity is LOOP:
-            return
+    step, call, arguments = walk.pending
+    while step is not END and step.affinity is not LOOP:
         try:
             outcome = call(*arguments)
         except Exception as error:
-            walk.fail(error)
+            pending = walk.fail(error)
         else:
             if fate is not None and fate.aborted:
                 fate.orphan = outcome
                 raise CancelledError
-            walk.advance(outcome)
+            pending = walk.advance(outcome)
+        step, call, arguments = walk.pending = pending
 
 
 def raised_again(error: Exception, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -6,7 +6,9 @@ Receivers come and go at run time, so they are read again at each send, and no r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import enum
+from collections.abc import Callable
+from types import CodeType
 from typing import Any
 
 from django.core.cache import caches, close_caches
@@ -15,70 +17,82 @@ from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, connections, reset_queries
 from django.dispatch import Signal
 
-from onehop._django import is_djangos_own, live_receivers, run_parallel
+from onehop._django import all_receivers, holds_anything, is_djangos_own, live_receivers, run_parallel
 from onehop.run.hop import hop_to_thread
-from onehop.transparent import see_through
 
 
 def _always() -> bool:
     return True
 
 
-def _connections_untouched() -> bool:
-    return not connections.all(initialized_only=True)
+def _no_connection() -> bool:
+    return not holds_anything(connections)
 
 
 def _caches_close_nothing() -> bool:
-    return all(type(cache).close is BaseCache.close for cache in caches.all(initialized_only=True))
+    return not holds_anything(caches) or all(
+        type(cache).close is BaseCache.close for cache in caches.all(initialized_only=True)
+    )
 
 
-DJANGOS_RECEIVERS: dict[Any, Callable[[], bool]] = {
-    receiver: runs_here
-    for receiver, runs_here in (
-        (reset_queries, _connections_untouched),
-        (close_old_connections, _connections_untouched),
+DJANGOS_RECEIVERS: dict[Any, tuple[CodeType, Callable[[], bool]]] = {
+    receiver: (receiver.__code__, has_no_work)
+    for receiver, has_no_work in (
+        (reset_queries, _no_connection),
+        (close_old_connections, _no_connection),
         (close_caches, _caches_close_nothing),
         (reset_urlconf, _always),
     )
     if is_djangos_own(receiver)
 }
-"""Django's own receivers, each with the test whether it can run on the loop now: it has nothing to do there."""
-
-_CODES = {receiver: receiver.__code__ for receiver in DJANGOS_RECEIVERS}
+"""Django's own receivers: the code that was shipped, and whether it has no work that could block the loop."""
 
 
-def are_djangos_own(receivers: Iterable[Callable[..., Any]]) -> bool:
-    """Tell whether all receivers are among Django's four, with the code that Django shipped."""
-    for receiver in receivers:
-        receiver = see_through(receiver)
-        try:
-            if _CODES[receiver] is not receiver.__code__:  # type: ignore[attr-defined]
-                return False
-        except (KeyError, TypeError, AttributeError):
-            return False
-    return True
+class Work(enum.Enum):
+    """What the receivers of a signal have to do."""
+
+    FOREIGN = enum.auto()  # some are not Django's own: they may do anything
+    DJANGOS = enum.auto()  # all are Django's own, and one has work that could block the loop
+    NONE = enum.auto()  # all are Django's own, and have nothing to do but to forget the URLconf
 
 
-def have_nothing_to_do(receivers: Iterable[Callable[..., Any]]) -> bool:
-    """Tell whether Django's own receivers can run on the loop: nothing that could block was opened there."""
-    return all(test() for test in {DJANGOS_RECEIVERS[see_through(receiver)] for receiver in receivers})
+STOCK_SENDING = (Signal.send, Signal._live_receivers)
+
+
+def nobody_watches() -> bool:
+    """Tell whether sending is Django's own: no agent has put something of its own in its place."""
+    return Signal.send is STOCK_SENDING[0] and Signal._live_receivers is STOCK_SENDING[1]
+
+
+def work_of(signal: Signal) -> Work:
+    """Tell what the receivers connected now have to do. Runs on: the loop."""
+    work = Work.NONE
+    for receiver in all_receivers(signal):
+        known = DJANGOS_RECEIVERS.get(receiver)
+        if known is None or known[0] is not receiver.__code__:
+            return Work.FOREIGN
+        if not known[1]():
+            work = Work.DJANGOS
+    return work
 
 
 async def asend(signal: Signal, sender: Any, **named: Any) -> None:
     """
     Send a signal: sync receivers first, in the order of connection, then the async ones together.
 
-    Runs on: the loop. Cost: one hop if a sync receiver is not Django's own, or has something to do.
+    Runs on: the loop. Cost: one hop if a sync receiver is not Django's own, or has work that may block.
 
     Raises:
         What the first failing receiver raises; the receivers after it are not called.
 
     Source: Django 5.2-6.1, ``Signal.asend`` in dispatch/dispatcher.py.
     """
+    if work_of(signal) is Work.NONE:
+        if not nobody_watches():
+            signal.send(sender=sender, **named)
+        return
     receivers, async_receivers = live_receivers(signal, sender)
-    if are_djangos_own(receivers) and have_nothing_to_do(receivers):
-        _call_all(receivers, signal, sender, named)
-    else:
+    if receivers:
         await hop_to_thread(_call_all, receivers, signal, sender, named)
     if async_receivers:
         await run_parallel(*(receiver(signal=signal, sender=sender, **named) for receiver in async_receivers))
@@ -87,3 +101,10 @@ async def asend(signal: Signal, sender: Any, **named: Any) -> None:
 def _call_all(receivers: list[Callable[..., Any]], signal: Signal, sender: Any, named: dict[str, Any]) -> None:
     for receiver in receivers:
         receiver(signal=signal, sender=sender, **named)
+
+
+def forget_urlconf(signal: Signal, sender: Any) -> None:
+    """Call the one of Django's receivers that has work in every context, if it is connected."""
+    for receiver in all_receivers(signal):
+        if receiver is reset_urlconf:
+            receiver(signal=signal, sender=sender)

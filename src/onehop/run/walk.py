@@ -33,7 +33,7 @@ from typing import Any, Protocol
 from onehop._django import iscoroutinefunction
 from onehop.steps import Affinity, Plan, Step
 
-Pending = tuple[Step, Callable[..., Any], tuple[Any, ...]]
+Pending = tuple[Step, Callable[..., Any], Any]
 Steps = Generator[Pending, Any, Any]
 
 RESOLVE = Step("resolve URL", Affinity.ANYWHERE, "Django resolves URLs on the loop")
@@ -43,6 +43,7 @@ RENDER_SYNC = Step("render", Affinity.THREAD, "templates may do anything")
 RENDER_ASYNC = Step("render", Affinity.LOOP, "async render")
 PROCESS_EXCEPTION = Step("process_exception", Affinity.THREAD, "always called in sync mode")
 CONVERT = Step("exception to response", Affinity.THREAD, "error handlers may do anything")
+END = Step("end", Affinity.ANYWHERE, guard=lambda call, arguments: "nothing is left to do")
 LOG = Step("log response", Affinity.THREAD, "log handlers may do anything")
 
 
@@ -62,61 +63,39 @@ class Walk:
     One passage through the plan, or through the part of it inside a wrapper.
 
     Attributes:
-        pending: The step to do next, what to call and with which arguments; None when the walk is over.
-        response: The outcome, once ``pending`` is None.
+        pending: The step to do next, what to call and with which arguments; the step is ``END`` when all is done.
+        advance: Go on with what the pending step returned; returns the next one, which is also to be stored.
+        fail: The same with what it raised. Raises it again when no layer is left to convert it.
     """
 
-    __slots__ = ("_steps", "pending", "response")
+    __slots__ = ("advance", "fail", "pending")
 
     def __init__(self, steps: Steps) -> None:
-        self._steps = steps
-        self.pending: Pending | None = None
-        self.response: Any = None
-        self.advance(None)
+        self.advance = steps.send
+        self.fail = steps.throw
+        self.pending: Pending = steps.send(None)
 
-    def advance(self, outcome: Any) -> None:
-        """Go on with what the pending step returned."""
-        try:
-            self.pending = self._steps.send(outcome)
-        except StopIteration as end:
-            self.pending, self.response = None, end.value
-
-    def fail(self, error: Exception) -> None:
-        """Go on with what the pending step raised. Raises it again when no layer is left to convert it."""
-        try:
-            self.pending = self._steps.throw(error)
-        except StopIteration as end:
-            self.pending, self.response = None, end.value
+    @property
+    def response(self) -> Any:
+        """The outcome, once the walk has ended."""
+        return self.pending[2]
 
 
-def whole_walk(plan: Plan, site: Site, request: Any) -> Walk:
-    """Start the walk of a whole request. Its response will have been logged if its status is 400 or more."""
-    return Walk(_whole(plan, site, request))
-
-
-def walk_from(plan: Plan, position: int, site: Site, request: Any) -> Walk:
+def walk_from(plan: Plan, position: int, site: Site, request: Any, *, whole: bool = False) -> Walk:
     """
-    Start the walk inside a layer.
+    Start a walk.
 
     Args:
         plan: The plan.
         position: Index of the first layer to enter; ``len(plan.layers)`` goes straight to the view.
         site: Django's handler.
         request: The request.
+        whole: Do also what Django's ``get_response_async`` does around its chain: log errors, close the request.
     """
-    return Walk(_layers(plan, position, site, request))
+    return Walk(_layers(plan, position, site, request, whole))
 
 
-def _whole(plan: Plan, site: Site, request: Any) -> Steps:
-    """Do what Django's ``get_response_async`` does around the middleware chain."""
-    response = yield from _layers(plan, 0, site, request)
-    response._resource_closers.append(request.close)
-    if response.status_code >= 400:
-        yield LOG, site.log, (response, request)
-    return response
-
-
-def _layers(plan: Plan, position: int, site: Site, request: Any) -> Steps:
+def _layers(plan: Plan, position: int, site: Site, request: Any, whole: bool) -> Steps:
     """Enter the hook layers from a position on, then what is inside them, then leave them again."""
     response: Any = None
     error: Exception | None = None
@@ -162,7 +141,11 @@ def _layers(plan: Plan, position: int, site: Site, request: Any) -> Steps:
             raise error
         finally:
             del error
-    return response
+    if whole:
+        response._resource_closers.append(request.close)
+        if response.status_code >= 400:
+            yield LOG, site.log, (response, request)
+    yield END, site.convert, response
 
 
 def _inside(plan: Plan, site: Site, request: Any) -> Steps:
