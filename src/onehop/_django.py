@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import io
 import os
+import threading
 import token
 import tokenize
 import weakref
@@ -68,8 +69,13 @@ CONVERTED: frozenset[CodeType] = frozenset(
 
 
 def is_nested() -> bool:
-    """Tell whether asgiref already has a waiting thread for the caller's sync code (an ``async_to_sync`` above)."""
-    return getattr(AsyncToSync.executors, "current", None) is not None
+    """
+    Tell whether asgiref already has a waiting thread for the caller's sync code (an ``async_to_sync`` above).
+
+    ``getattr(AsyncToSync.executors, "current", None)`` says the same, for the price of an exception when there is none.
+    """
+    held = AsyncToSync.executors._storage._data.get(None)
+    return held is not None and held.data.get("current") is not None and held.thread_id == threading.get_ident()
 
 
 def rehome(context: contextvars.Context) -> None:
@@ -85,18 +91,14 @@ def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]
 
 def all_receivers(signal: Signal) -> list[Any]:
     """
-    Return a signal's living receivers, for whatever sender, sync and async (Django 5.0-6.1).
+    Return a signal's receivers, for whatever sender, sync and async; None for one that is gone (Django 5.0-6.1).
 
     Much cheaper than ``live_receivers``: no lock, no filter by sender.
     """
-    found = []
-    for _, receiver, _, _ in signal.receivers:
-        if isinstance(receiver, weakref.ReferenceType):
-            receiver = receiver()
-            if receiver is None:
-                continue
-        found.append(receiver)
-    return found
+    return [
+        receiver() if type(receiver) is weakref.ref or type(receiver) is weakref.WeakMethod else receiver
+        for _, receiver, _, _ in signal.receivers
+    ]
 
 
 def holds_anything(handler: BaseConnectionHandler) -> bool:

@@ -21,10 +21,6 @@ from onehop._django import all_receivers, holds_anything, is_djangos_own, live_r
 from onehop.run.hop import hop_to_thread
 
 
-def _always() -> bool:
-    return True
-
-
 def _no_connection() -> bool:
     return not holds_anything(connections)
 
@@ -35,17 +31,19 @@ def _caches_close_nothing() -> bool:
     )
 
 
-DJANGOS_RECEIVERS: dict[Any, tuple[CodeType, Callable[[], bool]]] = {
-    receiver: (receiver.__code__, has_no_work)
+DJANGOS_RECEIVERS: dict[int, tuple[CodeType, Callable[[], bool] | None]] = {
+    id(receiver): (receiver.__code__, has_no_work)
     for receiver, has_no_work in (
         (reset_queries, _no_connection),
         (close_old_connections, _no_connection),
         (close_caches, _caches_close_nothing),
-        (reset_urlconf, _always),
+        (reset_urlconf, None),
     )
     if is_djangos_own(receiver)
 }
-"""Django's own receivers: the code that was shipped, and whether it has no work that could block the loop."""
+"""
+Django's own receivers, by identity: the code that was shipped, and whether it has no work that could block the loop.
+"""
 
 
 class Work(enum.Enum):
@@ -68,11 +66,12 @@ def work_of(signal: Signal) -> Work:
     """Tell what the receivers connected now have to do. Runs on: the loop."""
     work = Work.NONE
     for receiver in all_receivers(signal):
-        known = DJANGOS_RECEIVERS.get(receiver)
-        if known is None or known[0] is not receiver.__code__:
+        known = DJANGOS_RECEIVERS.get(id(receiver))
+        if known is not None and known[0] is receiver.__code__:
+            if known[1] is not None and not known[1]():
+                work = Work.DJANGOS
+        elif receiver is not None:
             return Work.FOREIGN
-        if not known[1]():
-            work = Work.DJANGOS
     return work
 
 
