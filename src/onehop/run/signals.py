@@ -17,18 +17,16 @@ from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, connections, reset_queries
 from django.dispatch import Signal
 
-from onehop._django import all_receivers, holds_anything, is_djangos_own, live_receivers, run_parallel
+from onehop._django import all_receivers, opened_on_loop, is_djangos_own, live_receivers, run_parallel
 from onehop.run.hop import hop_to_thread
 
 
 def _no_connection() -> bool:
-    return not holds_anything(connections)
+    return all(wrapper.connection is None for wrapper in opened_on_loop(connections))
 
 
 def _caches_close_nothing() -> bool:
-    return not holds_anything(caches) or all(
-        type(cache).close is BaseCache.close for cache in caches.all(initialized_only=True)
-    )
+    return all(type(cache).close is BaseCache.close for cache in opened_on_loop(caches))
 
 
 DJANGOS_RECEIVERS: dict[int, tuple[CodeType, Callable[[], bool] | None]] = {

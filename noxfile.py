@@ -1,0 +1,146 @@
+"""Run the tests on each Django that Onehop supports, each with a Python of its own; and the linters.
+
+``make test`` and ``make lint`` call this. One release: ``nox -s test-6.1``, some of its tests:
+``nox -s test-6.1 -- tests/cli``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import nox
+
+MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
+# django-prometheus 2.5 declares Django<6.1 and works on 6.1: installed there without its dependencies.
+UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"]}}
+CONSTRAINTS = ("-c", "constraints.txt")
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TEST = nox.project.dependency_groups(PYPROJECT, "test")
+LINT = nox.project.dependency_groups(PYPROJECT, "lint")
+
+# No downloaded interpreters, and an output that ends with pytest's own last line.
+os.environ["UV_PYTHON_DOWNLOADS"] = "never"
+logging.getLogger("nox").setLevel(logging.ERROR)
+
+
+def find_python(version: str) -> str | None:
+    """Return the path of a Python that runs and is ``version``: first on PATH, then among pyenv's."""
+    candidates = [shutil.which(f"python{version}"), shutil.which("python3"), sys.executable]
+    for root in pyenv_roots():
+        candidates += map(str, sorted(root.glob(f"versions/{version}*/bin/python"), reverse=True))
+    for candidate in filter(None, candidates):
+        if version_of(candidate) == tuple(map(int, version.split("."))):
+            return candidate
+    return None
+
+
+def pyenv_roots() -> list[Path]:
+    """Return where pyenv keeps its versions; empty without pyenv."""
+    if not (pyenv := shutil.which("pyenv")):
+        return []
+    told = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False).stdout.strip()
+    return [Path(told), Path(pyenv).resolve().parents[1]]
+
+
+def version_of(python: str) -> tuple[int, ...] | None:
+    """Return major and minor version of a Python; ``None`` if it does not run, as some pyenv shims."""
+    code = "import sys; print(*sys.version_info[:2])"
+    try:
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return tuple(map(int, done.stdout.split()))
+
+
+def choose_backend() -> str:
+    """Return ``uv`` if it reaches a package index, else ``virtualenv``, whose pip has settings of its own."""
+    probe = ["-m", "uv", "pip", "install", "--dry-run", "--no-deps", "--python", sys.executable, "hatchling"]
+    environment = {**os.environ, "UV_HTTP_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
+    try:
+        subprocess.run([sys.executable, *probe], env=environment, capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return "virtualenv"
+    return "uv"
+
+
+BACKEND = choose_backend()
+PYTHONS = {django: find_python(python) for django, python in MATRIX.items()}
+
+
+def test(session: nox.Session, django: str) -> None:
+    """Run pytest on one release of Django."""
+    print(f"Django {django} on Python {MATRIX[django]}", flush=True)
+    apart = UNDECLARED.get(django, {})
+    declared = [requirement for requirement in TEST if not requirement.startswith(tuple(apart))]
+    needed = [name for names in apart.values() for name in names]
+    session.install(*CONSTRAINTS, "-e", ".[cli]", *declared, *needed, f"Django~={django}.0")
+    if apart:
+        session.install(*CONSTRAINTS, "--no-deps", *apart)
+    session.run("pytest", *session.posargs)
+
+
+def skip(session: nox.Session, django: str) -> None:
+    """Say that a release is not tested; fail if none is."""
+    print(f"Django {django}: skipped, no Python {MATRIX[django]} found", flush=True)
+    if not any(PYTHONS.values()):
+        session.error(f"Nothing was tested. Install one of Python {', '.join(MATRIX.values())}.")
+
+
+# What is skipped comes first, so that the last line is pytest's.
+for django, python in sorted(PYTHONS.items(), key=lambda item: item[1] is not None):
+    release = partial(test if python else skip, django=django)
+    release.__doc__ = f"Run pytest on Django {django} and Python {MATRIX[django]}."
+    nox.session(
+        release,
+        name=f"test-{django}",
+        python=python or False,
+        venv_backend=BACKEND,
+        reuse_venv=True,
+        tags=["test"],
+    )
+
+
+@nox.session(venv_backend=BACKEND, reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Run ruff, mypy and import-linter."""
+    session.install(*CONSTRAINTS, "-e", ".[cli]", *TEST, *LINT)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session(venv_backend="uv", default=False)
+def pins(session: nox.Session) -> None:
+    """Write constraints.txt anew from what resolves today, on all Pythons of the matrix."""
+    versions: dict[str, dict[str, str]] = {}
+    for django, python in MATRIX.items():
+        folder = Path(session.create_tmp(), python)
+        session.run("uv", "venv", "--clear", "-p", PYTHONS[django] or session.error(python), str(folder))
+        apart = UNDECLARED.get(django, {})
+        wanted = [item for item in [*TEST, *LINT] if not item.startswith(tuple(apart))]
+        into = ("uv", "pip", "install", "-p", str(folder))
+        session.run(*into, "-e", ".[cli]", "nox", "uv", f"Django~={django}.0", *wanted)
+        if apart:
+            session.run(*into, "--no-deps", *apart)
+        frozen = session.run("uv", "pip", "freeze", "-p", str(folder), "--exclude-editable", silent=True)
+        for line in str(frozen).splitlines():
+            name, found, version = line.partition("==")
+            if found and name.lower() != "django":
+                versions.setdefault(name.lower(), {})[python] = version
+    lines = [
+        "# Every version that demo, test and lint use, but Django's, which each session chooses.",
+        "# Written by `nox -s pins`.",
+    ]
+    for name, by_python in sorted(versions.items()):
+        if len(set(by_python.values())) == 1:
+            lines.append(f"{name}=={next(iter(by_python.values()))}")
+        else:
+            lines += [f'{name}=={version} ; python_version == "{on}"' for on, version in by_python.items()]
+    Path("constraints.txt").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,12 @@
+"""Make ``INSTALLED_APPS += ["onehop"]`` bring ``manage.py onehop …``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class OnehopConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+    """The Django application: no models, no templates, one management command."""
+
+    name = "onehop"
+    verbose_name = "Onehop"
