@@ -23,8 +23,7 @@ def main(arguments: Sequence[str] | None = None, prog_name: str = "onehop") -> i
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         print(
-            "The onehop command needs click and rich, which are not installed. "
-            'Run: pip install "django-onehop[cli]"',
+            'The onehop command needs click and rich, which are not installed. Run: pip install "django-onehop[cli]"',
             file=sys.stderr,
         )
         return 2

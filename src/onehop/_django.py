@@ -55,6 +55,7 @@ thread_sensitive_context: contextvars.ContextVar[ThreadSensitiveContext] = SyncT
 executors_by_context: Any = SyncToAsync.context_to_thread_executor
 asgiref_thread_local = SyncToAsync.threadlocal
 
+
 # Django 5.2-6.1: the inner function that convert_exception_to_response returns, and through which a layer's
 # instance is found again. The sync and the async form have a code object each.
 def sync_probe(request: Any) -> None: ...

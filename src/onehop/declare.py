@@ -50,6 +50,13 @@ def declared_on_function(function: Any) -> str | None:
     return marked
 
 
+def declared_on_hook(cls: type, name: str) -> str | None:
+    """Return the affinity declared on a method, or None. A subclass inherits it as it inherits one of a class."""
+    owner = next((klass for klass in cls.__mro__ if name in vars(klass)), None)
+    marked = declared_on_function(getattr(cls, name, None))
+    return marked if owner is not None and (marked == "thread" or adds_nothing_to(cls, owner)) else None
+
+
 def declared_on_class(cls: type) -> str | None:
     """
     Return the affinity declared on a class, or None.
@@ -57,12 +64,15 @@ def declared_on_class(cls: type) -> str | None:
     A subclass inherits the declaration only while it adds no callable, property or ``__init__`` of its own:
     what it adds was not part of what was declared.
     """
-    for klass in cls.__mro__:
-        if ATTRIBUTE in vars(klass):
-            return str(vars(klass)[ATTRIBUTE])
-        if adds_behaviour(klass):
-            return None
-    return None
+    declared = next((klass for klass in cls.__mro__ if ATTRIBUTE in vars(klass)), None)
+    if declared is None or not adds_nothing_to(cls, declared):
+        return None
+    return str(vars(declared)[ATTRIBUTE])
+
+
+def adds_nothing_to(cls: type, base: type) -> bool:
+    """Tell whether neither a class nor any base beside one of its bases adds behaviour to that base."""
+    return not any(adds_behaviour(klass) for klass in cls.__mro__ if klass not in base.__mro__)
 
 
 def adds_behaviour(cls: type) -> bool:

@@ -22,13 +22,12 @@ from onehop.conf import find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
 from onehop.run import leftovers
-from onehop.run.lifecycle import serve
-from onehop.run.runners import raised_again, run_on_loop, run_on_thread
 from onehop.run.greenlets import await_in_parent, inside_greenlet
+from onehop.run.lifecycle import serve
+from onehop.run.runners import fate_of_request, raised_again, run_on_loop, run_on_thread
 from onehop.run.threads import pool
 from onehop.run.walk import walk_from
 from onehop.steps import Mode, Plan
-
 
 STOCK_GET_RESPONSE = BaseHandler.get_response_async if is_djangos_own(BaseHandler.get_response_async) else None
 
@@ -47,6 +46,13 @@ class Site:
         return raised_again(error, self.handler.process_exception_by_middleware, error, request)
 
     @staticmethod
+    def made(response: Any) -> None:
+        """Note the response of the view: if the request is aborted on the way out, it is closed all the same."""
+        fate = fate_of_request.get()
+        if fate is not None:
+            fate.orphan = response
+
+    @staticmethod
     def convert(request: Any, error: Exception) -> Any:
         """Turn an exception into a response."""
         return raised_again(error, response_for_exception, request, error)
@@ -54,9 +60,7 @@ class Site:
     @staticmethod
     def log(response: Any, request: Any) -> None:
         """Log a response with a status of 400 or more. Source: Django 6.1, ``BaseHandler.get_response_async``."""
-        log_response(
-            "%s: %s", response.reason_phrase, request.path, response=response, request=request
-        )
+        log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
 
 
 class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]

@@ -66,22 +66,17 @@ def test_version_is_printed_by_the_module_too() -> None:
 
 def test_without_click_one_line_says_what_to_install() -> None:
     # -S: no site-packages, so click is really not there.
-    code = (
-        f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from onehop.__main__ import main; sys.exit(main())"
-    )
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from onehop.__main__ import main; sys.exit(main())"
 
     done = subprocess.run([sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "The onehop command needs click and rich, which are not installed. "
-        'Run: pip install "django-onehop[cli]"\n'
+        'The onehop command needs click and rich, which are not installed. Run: pip install "django-onehop[cli]"\n'
     )
 
 
-def test_without_rich_it_says_the_same(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_rich_it_says_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)
 
     assert main(["--help"]) == 2

@@ -139,8 +139,6 @@ def test_keep_says_where_the_project_is(tmp_path: Path) -> None:
 
 def children_of(parent: int) -> set[int]:
     """Return the pids of the running children of ``parent``."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
     return {pid for pid, ppid in pairs if ppid == parent}

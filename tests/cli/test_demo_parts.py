@@ -51,9 +51,7 @@ async def application(scope, receive, send):
 
 def test_a_child_that_ignores_terminate_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children_module, "GRACE_S", 0.2)
-    stubborn = (
-        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
-    )
+    stubborn = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
 
     with Children(tmp_path, {}) as children:
         process = children.start([sys.executable, "-c", stubborn], settings=None)
@@ -74,9 +72,7 @@ def test_children_end_when_the_body_fails(tmp_path: Path, running: Running) -> N
 
 def test_a_child_that_takes_too_long_is_ended(children: Children, running: Running) -> None:
     with pytest.raises(DemoError, match=r"was still running after 0 s"):
-        children.ask(
-            [sys.executable, "-c", "import signal; signal.pause()"], None, timeout_s=0.1, settings=None
-        )
+        children.ask([sys.executable, "-c", "import signal; signal.pause()"], None, timeout_s=0.1, settings=None)
 
     assert len(children.pids) == 1 and running(children.pids) == []
 
@@ -145,9 +141,7 @@ def test_the_load_ends_in_time_and_counts_errors(children: Children, site: Calla
     assert (bad.failed, len(bad.latencies_us)) == (4, 4)
 
 
-def test_one_load_process_takes_one_order_after_another(
-    children: Children, site: Callable[..., None]
-) -> None:
+def test_one_load_process_takes_one_order_after_another(children: Children, site: Callable[..., None]) -> None:
     site(*[SITE.format(token="a", age=1, body="hello")] * 2)
     port = Servers(children, PLAIN).ports["stock"]
     loader = Loader(children)
@@ -155,9 +149,7 @@ def test_one_load_process_takes_one_order_after_another(
     found = [loader.load(Order(port, "/", clients, 5, requests_each=2), "stock") for clients in (1, 3)]
 
     assert [len(each["latencies_us"]) for each in found] == [2, 6]
-    with pytest.raises(
-        DemoError, match="/error/ on stock failed: 4 of 4 answers had another status than 200"
-    ):
+    with pytest.raises(DemoError, match="/error/ on stock failed: 4 of 4 answers had another status than 200"):
         loader.load(Order(port, "/error/", 2, 5, requests_each=2), "stock")
 
 

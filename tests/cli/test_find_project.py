@@ -105,9 +105,7 @@ def test_settings_that_fail_say_why(folder: Path) -> None:
 
 
 def test_improperly_configured_is_left_to_the_command(folder: Path) -> None:
-    text = (
-        "from django.core.exceptions import ImproperlyConfigured\nraise ImproperlyConfigured('Set SECRET.')"
-    )
+    text = "from django.core.exceptions import ImproperlyConfigured\nraise ImproperlyConfigured('Set SECRET.')"
     name = make_site(folder, "shop_misconfigured", text)
 
     with pytest.raises(ImproperlyConfigured, match=r"Set SECRET\."):

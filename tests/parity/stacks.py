@@ -9,20 +9,35 @@ import asyncio
 import sys
 from dataclasses import dataclass, field
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import MiddlewareNotUsed, PermissionDenied
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.decorators import async_only_middleware, sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from hypothesis import strategies as st
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 from tests.project.recorder import record
 
-HOOKS = ("process_request", "process_view", "process_template_response", "process_response", "process_exception")
+HOOKS = (
+    "process_request",
+    "process_view",
+    "process_template_response",
+    "process_response",
+    "process_exception",
+)
 DOES = ("pass", "respond", "raise", "404", "none")
 AROUND = ("pass", "never", "twice", "raise before", "raise after", "replace", "catch")
-KINDS = ("hooks", "classic", "hybrid", "async", "sync function", "async function", "hybrid function", "unused")
+KINDS = (
+    "hooks",
+    "classic",
+    "hybrid",
+    "async",
+    "sync function",
+    "async function",
+    "hybrid function",
+    "unused",
+)
 
 
 @dataclass(frozen=True)

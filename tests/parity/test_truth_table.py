@@ -38,9 +38,7 @@ def compare(specs, mode, view, debug=False, propagate=False):
 
     paths = install(specs)
     MODULE.urlpatterns = [path(f"{mode}/{view}/", stacks.make_view(mode, view))]
-    with override_settings(
-        MIDDLEWARE=paths, ROOT_URLCONF=__name__, DEBUG=debug, DEBUG_PROPAGATE_EXCEPTIONS=propagate
-    ):
+    with override_settings(MIDDLEWARE=paths, ROOT_URLCONF=__name__, DEBUG=debug, DEBUG_PROPAGATE_EXCEPTIONS=propagate):
         outcomes = []
         for make in (asgi.stock_application, asgi.onehop_application):
             try:
@@ -52,9 +50,19 @@ def compare(specs, mode, view, debug=False, propagate=False):
 
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-@settings(max_examples=int(os.environ.get("ONEHOP_STACKS", 250)), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=int(os.environ.get("ONEHOP_STACKS", 250)),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(stacks.stacks, st.sampled_from(["sync", "async"]), st.sampled_from(stacks.VIEWS), st.booleans())
-@example([Spec("classic", "twice", {}), Spec("hooks", "pass", {"process_request": "respond"})], "async", "ok", False)
+@example(
+    [Spec("classic", "twice", {}), Spec("hooks", "pass", {"process_request": "respond"})],
+    "async",
+    "ok",
+    False,
+)
 @example([Spec("hooks", "pass", {"process_response": "raise"}), Spec("hybrid", "never", {})], "sync", "ok", False)
 @example([Spec("classic", "pass", {}, declared=True), Spec("classic", "twice", {})], "sync", "raise", False)
 def test_calls_and_answers_equal_stock_djangos(specs, mode, view, propagate):

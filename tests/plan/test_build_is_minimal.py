@@ -1,7 +1,5 @@
 """The planner against brute force: no plan that keeps the constraints crosses less often."""
 
-import itertools
-
 import pytest
 
 from onehop.plan.build import CLOSE, OPEN, choose_lanes, count_hops

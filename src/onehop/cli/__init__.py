@@ -115,9 +115,7 @@ def find_project(settings: str | None = None) -> str:
 def _mendable() -> tuple[type[Exception], ...]:
     """Return the errors that are the user's to mend. An error whose module is not loaded was not raised."""
     names = {"onehop.errors": "OnehopError", "django.core.exceptions": "ImproperlyConfigured"}
-    return tuple(
-        getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules
-    )
+    return tuple(getattr(sys.modules[module], name) for module, name in names.items() if module in sys.modules)
 
 
 def _named_in(manage: Path) -> str:

@@ -37,9 +37,7 @@ WIDTH = 118
 
 
 @click.command()
-@click.option(
-    "--seconds", default=0.8, show_default=True, type=click.FloatRange(0.1, 60), help="Length of one block."
-)
+@click.option("--seconds", default=0.8, show_default=True, type=click.FloatRange(0.1, 60), help="Length of one block.")
 @click.option("--keep", is_flag=True, help="Keep the project and say where it is.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def command(seconds: float, keep: bool, as_json: bool) -> None:
@@ -101,9 +99,7 @@ def _print(result: Result, seconds: float) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
     arrow = "→" if console.encoding.startswith("utf") else "->"
-    table = Table(
-        title=f"stock Django {arrow} Onehop", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(title=f"stock Django {arrow} Onehop", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("View", no_wrap=True)
     for heading in ("Hops", "Threads started", "Requests/s", "Ratio", "p50 ms", "p99 ms"):
         table.add_column(heading, justify="right")
@@ -151,9 +147,7 @@ def _lines(result: Result, seconds: float, arrow: str) -> Iterator[str]:
 
 def _cell(pair: Pair, arrow: str, form: str | None = None) -> str:
     """Return both numbers, with three digits or more unless ``form`` says how."""
-    return arrow.join(
-        f"{number:{form or ('.0f' if number >= 100 else '.1f')}}" for number in (pair.stock, pair.onehop)
-    )
+    return arrow.join(f"{number:{form or ('.0f' if number >= 100 else '.1f')}}" for number in (pair.stock, pair.onehop))
 
 
 def _versions() -> dict[str, str]:

@@ -39,9 +39,7 @@ QUESTIONS = (
     Question("/long/", headers=GZIP),
     Question("/sync", headers={"Origin": "http://elsewhere.example"}),
     Question("/sync/", "HEAD"),
-    Question(
-        "/async/", "OPTIONS", {"Origin": "http://elsewhere.example", "Access-Control-Request-Method": "PUT"}
-    ),
+    Question("/async/", "OPTIONS", {"Origin": "http://elsewhere.example", "Access-Control-Request-Method": "PUT"}),
     Question("/async/", "POST", body=b"a form without its CSRF token"),
     Question("/admin/"),
     Question("/missing/"),
@@ -74,15 +72,11 @@ def _ask(question: Question, port: int, answers: Answers) -> dict[str, object]:
     zipped = ("content-encoding", "gzip") in names_and_values
     if zipped:
         body = gzip.decompress(body)
-        answers.ignore(
-            "length of gzip bodies, which Django pads at random (the unpacked bodies are compared)"
-        )
+        answers.ignore("length of gzip bodies, which Django pads at random (the unpacked bodies are compared)")
     cookies = [value for name, value in names_and_values if name == "set-cookie"]
     return {
         "status": (response.status, response.reason),
-        "headers": [
-            _header(name, value, zipped, answers) for name, value in names_and_values if name != "set-cookie"
-        ],
+        "headers": [_header(name, value, zipped, answers) for name, value in names_and_values if name != "set-cookie"],
         "cookies": [_cookie(value, answers) for value in cookies],
         "body": body,
     }

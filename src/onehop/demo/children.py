@@ -75,9 +75,7 @@ class Children:
             self._running.append(process)
         return process
 
-    def ask(
-        self, arguments: Sequence[str], question: object, *, timeout_s: float, settings: str | None
-    ) -> Any:
+    def ask(self, arguments: Sequence[str], question: object, *, timeout_s: float, settings: str | None) -> Any:
         """Start a process, give it ``question`` as JSON and return its answer, which is JSON or nothing.
 
         Raises:
@@ -88,17 +86,13 @@ class Children:
         try:
             output, errors = process.communicate(json.dumps(question).encode(), timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            raise DemoError(
-                f"`{named}` was still running after {timeout_s:.0f} s. Run the demo again."
-            ) from None
+            raise DemoError(f"`{named}` was still running after {timeout_s:.0f} s. Run the demo again.") from None
         finally:
             with held_signals():
                 self.end(process)
         if process.returncode:
             lines = errors.decode(errors="replace").splitlines()[-15:]
-            raise DemoError(
-                f"`{named}` failed with exit code {process.returncode}. Its last lines are above.", lines
-            )
+            raise DemoError(f"`{named}` failed with exit code {process.returncode}. Its last lines are above.", lines)
         return json.loads(output) if output.strip() else None
 
     def end(self, *processes: subprocess.Popen[bytes]) -> None:

@@ -111,9 +111,7 @@ async def main() -> None:
     counts = watch()
     application = importlib.import_module(order["module"]).application
     async with asyncio.timeout(LIMIT_S):
-        found = {
-            path: asdict(await count(application, counts, path, order["port"])) for path in order["paths"]
-        }
+        found = {path: asdict(await count(application, counts, path, order["port"])) for path in order["paths"]}
     json.dump(found, sys.stdout)
 
 

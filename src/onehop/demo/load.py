@@ -99,9 +99,7 @@ async def _client(order: Order, ready: asyncio.Barrier, found: Found) -> float:
     """Send requests one after another; return when the first was sent (``perf_counter``)."""
     request = f"GET {order.path} HTTP/1.1\r\nHost: 127.0.0.1:{order.port}\r\nUser-Agent: onehop-demo\r\n\r\n"
     loop = asyncio.get_running_loop()
-    transport, connection = await loop.create_connection(
-        lambda: Connection(request.encode()), "127.0.0.1", order.port
-    )
+    transport, connection = await loop.create_connection(lambda: Connection(request.encode()), "127.0.0.1", order.port)
     try:
         if order.warm:
             await connection.exchange()

@@ -101,9 +101,7 @@ class Result:
 
 
 S0 = Stack("S0", "mysite.settings", "the middleware of startproject")
-S1 = Stack(
-    "S1", "mysite.settings_s1", "12 middleware: Prometheus, CORS, GZip, a home-made logger and Django's"
-)
+S1 = Stack("S1", "mysite.settings_s1", "12 middleware: Prometheus, CORS, GZip, a home-made logger and Django's")
 VIEWS = (
     View(S0, "/sync/", 50),
     View(S0, "/async/", 50),

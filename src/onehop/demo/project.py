@@ -34,8 +34,6 @@ def make_project(children: Children) -> None:
     stock = (package / "asgi.py").read_text()
     changed = stock.replace("from django.core.asgi import", "from onehop.asgi import")
     if changed == stock:
-        raise DemoError(
-            "startproject wrote an asgi.py without `from django.core.asgi import`. Use Django 5.2 to 6.1."
-        )
+        raise DemoError("startproject wrote an asgi.py without `from django.core.asgi import`. Use Django 5.2 to 6.1.")
     (package / "asgi_onehop.py").write_text(changed)
     children.ask([python, "manage.py", "migrate", "-v", "0"], None, timeout_s=60, settings="mysite.settings")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-
 from typing import Any, Protocol
 
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.module_loading import import_string
 
-from onehop._django import iscoroutinefunction
+from onehop._django import is_djangos_own, iscoroutinefunction
 from onehop.conf import HOOKS, Options
-from onehop.declare import declared_on_class, declared_on_function
+from onehop.declare import declared_on_class, declared_on_function, declared_on_hook
 from onehop.errors import ConfigError
 from onehop.plan.build import build_plan
 from onehop.plan.known import find_row, make_guard
@@ -70,11 +70,15 @@ def make_plan(
 
 
 def is_hooks_only(middleware: Any) -> bool:
-    """Tell whether a middleware class runs its hooks through ``MiddlewareMixin.__call__``, which does nothing else."""
-    return (
-        isinstance(middleware, type)
-        and getattr(middleware, "__call__", None) is MiddlewareMixin.__call__
-        and getattr(middleware, "__acall__", None) is MiddlewareMixin.__acall__
+    """
+    Tell whether a middleware class runs its hooks through ``MiddlewareMixin.__call__``, which does nothing else.
+
+    It does, unless an agent has put a wrapper of its own in its place, which is then called as in stock Django.
+    """
+    return isinstance(middleware, type) and all(
+        getattr(middleware, name, None) is getattr(MiddlewareMixin, name)
+        and is_djangos_own(getattr(MiddlewareMixin, name))
+        for name in ("__call__", "__acall__")
     )
 
 
@@ -85,11 +89,15 @@ def is_declared_anywhere(path: str, middleware: Any, options: Options) -> bool:
 
 def _declared(path: str, middleware: Any, options: Options) -> str | None:
     """Return what was declared for a whole middleware: by setting first, then on its class or factory."""
+    on_itself = declared_on_class if isinstance(middleware, type) else declared_on_function
+    return _declared_in_settings(path, options) or on_itself(middleware)
+
+
+def _declared_in_settings(path: str, options: Options) -> str | None:
+    """Return what the project declared for a middleware or a hook."""
     if path in options.runs_on_thread:
         return "thread"
-    if path in options.runs_anywhere:
-        return "anywhere"
-    return declared_on_class(middleware) if isinstance(middleware, type) else declared_on_function(middleware)
+    return "anywhere" if path in options.runs_anywhere else None
 
 
 def _layer(loaded: Loaded, options: Options) -> Layer:
@@ -113,9 +121,11 @@ def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
     label = loaded.path.rpartition(".")[2]
     if loaded.mode is Mode.ASYNC:
         return Step(label, Affinity.LOOP, "async middleware", wraps=True)
-    declared = _declared(loaded.path, middleware if callable(middleware) else None, options)
-    if declared is None:
-        declared = declared_on_class(type(middleware))
+    declared = (
+        _declared(loaded.path, import_string(loaded.path), options)
+        or declared_on_function(middleware)
+        or declared_on_class(type(middleware))
+    )
     if declared == "anywhere" and not _inline_is_off():
         return Step(label, Affinity.ANYWHERE, "declared to run anywhere", wraps=True)
     reason = "declared to run on the thread" if declared == "thread" else "sync middleware, neither known nor declared"
@@ -141,10 +151,12 @@ def _hook_step(path: str, middleware: Any, name: str, options: Options) -> Step:
     hook = getattr(type(middleware), name, None)
     if iscoroutinefunction(hook):
         return Step(label, Affinity.LOOP, "async hook")
-    if f"{path}.{name}" in options.runs_on_thread:
-        return Step(label, Affinity.THREAD, "declared to run on the thread")
-    declared = "anywhere" if f"{path}.{name}" in options.runs_anywhere else declared_on_function(hook)
-    declared = declared or _declared(path, type(middleware), options)
+    declared = (
+        _declared_in_settings(f"{path}.{name}", options)
+        or _declared_in_settings(path, options)
+        or declared_on_hook(type(middleware), name)
+        or declared_on_class(type(middleware))
+    )
     if declared == "thread":
         return Step(label, Affinity.THREAD, "declared to run on the thread")
     if off := _inline_is_off():

@@ -28,6 +28,9 @@ class Lease(Executor):
     The executor of one request's blocking calls.
 
     A job of a task that outlives the request takes a thread of its own, for as long as it lasts.
+
+    Attributes:
+        is_urgent: True once the request is being closed: that must not wait for MAX_REQUEST_THREADS.
     """
 
     def __init__(self) -> None:
@@ -37,6 +40,7 @@ class Lease(Executor):
         self._backlog: list[Job] = []
         self._unfinished = 0
         self._posts = 0
+        self.is_urgent = False
         self._ended = False
         self._announced = False
 

@@ -54,10 +54,12 @@ class ThreadLocals:
             keep: Objects whose contents may stay on a thread.
         """
         self._exempt |= {id(local) for local in (connection_storage(), asgiref_thread_local, *keep)}
+        for key in self._exempt:
+            self._known.pop(key, None)
         if self.scan_ms is None:
             started = time.perf_counter()
             self._frozen = gc.get_freeze_count()
-            gc.callbacks.append(self._before_collection)
+            gc.callbacks.append(self._around_collection)
             self._register(gc.get_objects())
             self.scan_ms = (time.perf_counter() - started) * 1000
 
@@ -74,9 +76,11 @@ class ThreadLocals:
         for key, local in self._objects():
             if type(local).__init__ is not object.__init__:
                 try:
-                    found[key] = dict(_dict_of(local, "__dict__"))
+                    contents = dict(_dict_of(local, "__dict__"))
                 except Exception:
                     continue  # Its __init__ fails on a bare thread. Without a baseline the thread is retired.
+                if _is_comparable(contents):
+                    found[key] = contents
         return found
 
     def leftover(self, baseline: dict[int, dict[str, Any]]) -> str | None:
@@ -99,7 +103,7 @@ class ThreadLocals:
                 if contents:
                     return f"{_describe(local)} holds {', '.join(map(repr, contents))}"
             elif key not in baseline:
-                return f"{_describe(local)} is newer than the thread"
+                return f"{_describe(local)} is newer than the thread, or begins with contents that can change inside"
             elif not _is_unchanged(baseline[key], _dict_of(local, "__dict__")):
                 return f"{_describe(local)} has changed"
         return None
@@ -108,9 +112,11 @@ class ThreadLocals:
         pairs = [(key, reference()) for key, reference in list(self._known.items())]
         return [(key, local) for key, local in pairs if local is not None]
 
-    def _before_collection(self, phase: str, details: dict[str, int]) -> None:
+    def _around_collection(self, phase: str, details: dict[str, int]) -> None:
         if phase == "start":
             self._register(gc.get_objects(generation=0))
+        elif details["generation"] == 0:  # what other threads made between the two
+            self._register(gc.get_objects(generation=1))
 
     def _register(self, objects: list[Any]) -> None:
         types = set(map(type, objects))
@@ -127,14 +133,19 @@ class ThreadLocals:
 thread_locals = ThreadLocals()
 
 
-def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Compare without running code of the values: same objects, none of which can have changed inside."""
-    if before.keys() != now.keys():
-        return False
+def _is_comparable(contents: dict[str, Any]) -> bool:
+    """Tell whether no value can change inside without being seen: it is immutable, or an empty container."""
     return all(
-        now[name] is value
-        and (type(value) in ATOMS or (type(value) in (list, dict, set, tuple) and not value))
-        for name, value in before.items()
+        type(value) in ATOMS or (type(value) in (list, dict, set, tuple) and not value) for value in contents.values()
+    )
+
+
+def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Compare without running code of the values: the same objects, with nothing in them."""
+    return (
+        before.keys() == now.keys()
+        and all(now[name] is value for name, value in before.items())
+        and _is_comparable(now)
     )
 
 

@@ -25,7 +25,13 @@ from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from onehop._django import executors_by_context, is_nested, rehome, thread_sensitive_context
+from onehop._django import (
+    asgiref_thread_local,
+    executors_by_context,
+    is_nested,
+    rehome,
+    thread_sensitive_context,
+)
 from onehop.errors import NoRequestThread
 from onehop.run.disconnect import UntilDisconnect
 from onehop.run.hop import hop_to_thread
@@ -53,7 +59,11 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
     closing = Closing(sender, body_file)
     try:
         set_script_prefix(get_script_prefix(scope))
-        await asend(signals.request_started, sender, scope=scope)
+        try:
+            await asend(signals.request_started, sender, scope=scope)
+        except NoRequestThread as error:
+            await _refuse(handler, closing, error, send)
+            return
         request, closing.response = handler.create_request(scope, body_file)
         if request is None:
             await handler.send_response(closing.response, send)
@@ -75,11 +85,18 @@ async def _respond(handler: Any, closing: Closing, request: Any, send: Any) -> N
     try:
         response = await handler.run_get_response(request)
     except NoRequestThread as error:
-        response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
-        response._resource_closers.append(request.close)
+        await _refuse(handler, closing, error, send)
+        return
     response._handler_class = closing.sender
     closing.response = response
     await handler.send_response(response, send)
+
+
+async def _refuse(handler: Any, closing: Closing, error: NoRequestThread, send: Any) -> None:
+    """Answer that no thread came free."""
+    closing.response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
+    closing.response._handler_class = closing.sender
+    await handler.send_response(closing.response, send)
 
 
 class Closing:
@@ -90,7 +107,7 @@ class Closing:
         sender: The class in whose name ``request_finished`` is sent.
         response: The response to close; None as long as there is none.
         aborted: True once the request was aborted; code on the request thread looks at it.
-        orphan: The response of a step that ended on the thread after that.
+        orphan: A response that was made, also when the request was aborted before it could be sent.
         detached: True when nobody may wait for the closing: the server has cancelled the request's task.
     """
 
@@ -117,6 +134,8 @@ class Closing:
 
         Runs on: the loop. Cost: nothing that waits, unless a receiver or closer is not Django's own (one hop).
         """
+        if self._lease is not None:
+            self._lease.is_urgent = True
         try:
             work = work_of(signals.request_finished) if self._closers_are_djangos() else Work.FOREIGN
             if self._lease is None or (work is Work.FOREIGN and not self.detached):
@@ -145,15 +164,19 @@ class Closing:
             raise
 
     def _post(self) -> None:
-        self._lease.post(_in_context, contextvars.copy_context(), self._finish)  # type: ignore[union-attr]
+        function = _finish_alone if self.detached else _in_context
+        self._lease.post(function, contextvars.copy_context(), self._finish)  # type: ignore[union-attr]
 
     def _finish(self) -> None:
         if self._finished:
             return
         self._finished = True
-        response = self.orphan if self.response is None else self.response
+        response = self.response
+        if response is None and isinstance(self.orphan, HttpResponseBase):
+            response = self.orphan
+            response._handler_class = self.sender
         try:
-            if isinstance(response, HttpResponseBase):
+            if response is not None:
                 response.close()
             else:
                 signals.request_finished.send(sender=self.sender)
@@ -191,6 +214,12 @@ class Closing:
             return True
         closers = () if self.response is None else self.response._resource_closers
         return any(getattr(closer.__self__, "_files", None) for closer in closers)
+
+
+def _finish_alone(context: contextvars.Context, function: Any) -> None:
+    """Let async receivers run on a loop of their own: that of the request may never run again."""
+    asgiref_thread_local.__dict__.pop("main_event_loop", None)
+    _in_context(context, function)
 
 
 def _in_context(context: contextvars.Context, function: Any) -> None:

@@ -12,6 +12,7 @@ from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from onehop.errors import NoRequestThread
 from onehop.run.greenlets import call_in_greenlet
 from onehop.run.hop import hop_to_loop, hop_to_thread
 from onehop.run.walk import END, Walk
@@ -24,7 +25,7 @@ class Fate(Protocol):
     """What happened to a request, for code that still runs on its thread."""
 
     aborted: bool
-    orphan: Any  # the response of a step that ended after the request was aborted
+    orphan: Any  # a response that was made but may never be sent
 
 
 fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
@@ -79,6 +80,8 @@ async def stay_on_loop(walk: Walk) -> None:
                 outcome = await call_in_greenlet(call, *arguments)
             else:
                 outcome = call(*arguments)
+        except NoRequestThread:
+            raise  # Turning it into a response would need a thread, too.
         except Exception as error:
             pending = walk.fail(error)
         else:
@@ -99,10 +102,13 @@ def stay_on_thread(walk: Walk) -> None:
         try:
             outcome = call(*arguments)
         except Exception as error:
+            if fate is not None and fate.aborted:
+                raise CancelledError from error
             pending = walk.fail(error)
         else:
             if fate is not None and fate.aborted:
-                fate.orphan = outcome
+                if outcome is not None:
+                    fate.orphan = outcome
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending

@@ -17,7 +17,7 @@ from django.core.handlers.base import reset_urlconf
 from django.db import close_old_connections, connections, reset_queries
 from django.dispatch import Signal
 
-from onehop._django import all_receivers, opened_on_loop, is_djangos_own, live_receivers, run_parallel
+from onehop._django import all_receivers, is_djangos_own, live_receivers, opened_on_loop, run_parallel
 from onehop.run.hop import hop_to_thread
 
 

@@ -42,6 +42,8 @@ _numbers = itertools.count(1)
 class Waiter(Protocol):
     """A lease that waits for a thread: it gets one, or an error."""
 
+    is_urgent: bool
+
     def grant(self, thread: RequestThread) -> None: ...
     def refuse(self, error: Exception) -> None: ...
 
@@ -52,7 +54,10 @@ class Job:
     __slots__ = ("arguments", "ended", "function", "future")
 
     def __init__(
-        self, function: Callable[..., Any], arguments: tuple[Any, ...] = (), ended: Callable[[], None] | None = None
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...] = (),
+        ended: Callable[[], None] | None = None,
     ) -> None:
         self.future: Future[Any] = Future()
         self.function = function
@@ -60,17 +65,22 @@ class Job:
         self.ended = ended
 
     def run(self) -> None:
-        """Call the function, settle the future, then tell that the job has ended."""
+        """Call the function, tell that the job has ended, then settle the future."""
         __traceback_hide__ = True
-        if self.future.set_running_or_notify_cancel():
+        result, failure = None, None
+        runs = self.future.set_running_or_notify_cancel()
+        if runs:
             try:
                 result = self.function(*self.arguments)
             except BaseException as error:
-                self.future.set_exception(error)
-            else:
-                self.future.set_result(result)
+                failure = error
         if self.ended is not None:
             self.ended()
+        if failure is not None:
+            self.future.set_exception(failure)
+        elif runs:
+            self.future.set_result(result)
+        del failure  # it refers to this frame
 
 
 class RequestThread:
@@ -137,10 +147,10 @@ class RequestThreads:
         Runs on: any thread. Cost: a new thread when none is idle.
         """
         with self._lock:
-            if self._idle:
+            if self._idle and self.reuse:
                 self._busy += 1
                 return self._idle.pop()
-            full = self._is_full()
+            full = self._is_full() and not waiter.is_urgent
             if full or (self.reuse and self._closing > len(self._waiting)):
                 self._waiting.append(waiter)
                 self._expire_later(WAIT_FOR_ANY_S if full else WAIT_FOR_CLOSING_S, waiter)

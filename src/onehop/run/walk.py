@@ -56,6 +56,7 @@ class Site(Protocol):
     process_exception: Callable[..., Any]
     convert: Callable[..., Any]
     log: Callable[..., Any]
+    made: Callable[..., Any]
 
 
 class Walk:
@@ -182,5 +183,5 @@ def _inside(plan: Plan, site: Site, request: Any) -> Steps:
                 raise
     if iscoroutine(response):
         raise RuntimeError("Response is still a coroutine.")
+    site.made(response)
     return response
-

@@ -13,18 +13,21 @@ from typing import Any
 
 import django
 from django.conf import settings
-from django.utils.module_loading import import_string
+from django.contrib.messages.storage.session import SessionStorage
+from django.core.signing import TimestampSigner
+from django.utils.translation.trans_real import get_languages, language_code_prefix_re
 
 from onehop.plan.known.harmless import (
-    cache_class,
+    MESSAGE_STORAGES,
     custom_hosts,
     custom_response,
+    imported,
     large_content,
     session_store_opens_files,
     session_would_load,
     unknown_session,
 )
-from onehop.plan.known.rows import never, unless
+from onehop.plan.known.rows import FURTHER, never, unless
 
 SECURITY = "django.middleware.security.SecurityMiddleware"
 COMMON = "django.middleware.common.CommonMiddleware"
@@ -47,6 +50,7 @@ REDIRECT_FALLBACK = "django.contrib.redirects.middleware.RedirectFallbackMiddlew
 FLATPAGE_FALLBACK = "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware"
 X_VIEW = "django.contrib.admindocs.middleware.XViewMiddleware"
 
+SLASH_NAMES = ("should_redirect_with_slash", "get_full_path_with_slash", "response_redirect_class")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
 GZIP_LIMIT_BYTES = 4_096
 """Compressing this much takes about as long as a hop (measured: docs/decisions.md)."""
@@ -54,27 +58,35 @@ DIGEST_LIMIT_BYTES = 65_536
 """Hashing this much takes about as long as a hop (measured: docs/decisions.md)."""
 
 
-@unless(SECURITY, "process_request", "builds a redirect at most", "ALLOWED_HOSTS is not a plain list, for redirects")
+@unless(
+    SECURITY,
+    "process_request",
+    "builds a redirect at most",
+    "ALLOWED_HOSTS is not a plain list, for redirects",
+)
 def security_request(middleware: Any, request: Any) -> str | None:
     return custom_hosts(request) if middleware.redirect else None
 
 
-@unless(SECURITY, "process_response", "sets headers", "the response class overrides how headers are set")
-def security_response(middleware: Any, request: Any, response: Any) -> str | None:
-    return custom_response(response)
+never(SECURITY, "process_response", "sets headers")
 
 
 @unless(
     COMMON,
     "process_request",
     "compares the user agent and the host",
-    "PREPEND_WWW is set; ALLOWED_HOSTS is not a plain list; DISALLOWED_USER_AGENTS holds more than patterns",
+    "PREPEND_WWW is set; ALLOWED_HOSTS or DISALLOWED_USER_AGENTS is not a plain list",
+    unreached=SLASH_NAMES,
 )
 def common_request(middleware: Any, request: Any) -> str | None:
     if settings.PREPEND_WWW:
         return "PREPEND_WWW may resolve the URL"
-    if any(type(pattern) is not re.Pattern for pattern in settings.DISALLOWED_USER_AGENTS):
-        return "DISALLOWED_USER_AGENTS holds more than patterns"
+    patterns = settings.DISALLOWED_USER_AGENTS
+    if type(patterns) not in (list, tuple):
+        return "DISALLOWED_USER_AGENTS is not a plain list of patterns"
+    for pattern in patterns:
+        if type(pattern) is not re.Pattern:
+            return "DISALLOWED_USER_AGENTS is not a plain list of patterns"
     return custom_hosts(request)
 
 
@@ -82,12 +94,13 @@ def common_request(middleware: Any, request: Any) -> str | None:
     COMMON,
     "process_response",
     "measures the content",
-    "status 404 with APPEND_SLASH, where the URL is resolved again; the response class overrides its content",
+    "status 404, where the URL may be resolved again",
+    unreached=SLASH_NAMES,
 )
 def common_response(middleware: Any, request: Any, response: Any) -> str | None:
-    if response.status_code == 404 and settings.APPEND_SLASH and not request.path_info.endswith("/"):
-        return "status 404: the URL is resolved again with a slash"
-    return custom_response(response)
+    if response.status_code == 404:
+        return "status 404: the URL may be resolved again with a slash"
+    return None
 
 
 @unless(BROKEN_LINKS, "process_response", "only looks at the status", "status 404 without DEBUG: mail is sent")
@@ -100,31 +113,22 @@ def csrf_request(middleware: Any, request: Any) -> str | None:
     return session_would_load(request) if settings.CSRF_USE_SESSIONS else None
 
 
-@unless(
-    CSRF,
-    "process_view",
-    "lets safe methods pass",
-    "an unsafe method with a form body, with CSRF_USE_SESSIONS, or that will be rejected",
-)
-def csrf_view(middleware: Any, request: Any, callback: Any, *arguments: Any) -> str | None:
-    if getattr(request, "csrf_processing_done", False) or getattr(callback, "csrf_exempt", False):
-        return None
-    if request.method in SAFE_METHODS or getattr(request, "_dont_enforce_csrf_checks", False):
-        return None
+FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
+
+
+def _csrf_check(middleware: Any, request: Any, *arguments: Any) -> str | None:
+    """Ask the middleware's own checks, which only compare strings here, whether the failure view will run."""
+    from django.middleware.csrf import RejectRequest
+
     if settings.CSRF_USE_SESSIONS:
         return "the token is in the session"
     if request.method == "POST" and request.content_type in FORM_TYPES:
         return "the form is parsed"
-    return custom_hosts(request) or _csrf_rejection(middleware, request)
-
-
-FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
-
-
-def _csrf_rejection(middleware: Any, request: Any) -> str | None:
-    """Ask the middleware's own checks, which only compare strings here, whether the failure view will run."""
-    from django.middleware.csrf import RejectRequest
-
+    origins = settings.CSRF_TRUSTED_ORIGINS
+    if type(origins) not in (list, tuple) or any(type(origin) is not str for origin in origins):
+        return "CSRF_TRUSTED_ORIGINS is not a plain list of strings"
+    if reason := custom_hosts(request):
+        return reason
     try:
         if "HTTP_ORIGIN" in request.META:
             if not middleware._origin_verified(request):
@@ -137,24 +141,43 @@ def _csrf_rejection(middleware: Any, request: Any) -> str | None:
     return None
 
 
+@unless(
+    CSRF,
+    "process_view",
+    "lets safe methods pass",
+    "an unsafe method with a form body, with CSRF_USE_SESSIONS, or that will be rejected",
+    unreached=(
+        "_reject",
+        "_origin_verified",
+        "_check_referer",
+        "_check_token",
+        "REASON_BAD_ORIGIN",
+        "RejectRequest",
+    ),
+    further=_csrf_check,
+)
+def csrf_view(middleware: Any, request: Any, callback: Any, *arguments: Any) -> str | None:
+    if request.method in SAFE_METHODS or getattr(callback, "csrf_exempt", False):
+        return None
+    if getattr(request, "csrf_processing_done", False) or getattr(request, "_dont_enforce_csrf_checks", False):
+        return None
+    return FURTHER
+
+
 @unless(CSRF, "process_response", "sets a cookie", "CSRF_USE_SESSIONS is set and the session is not loaded")
 def csrf_response(middleware: Any, request: Any, response: Any) -> str | None:
-    if settings.CSRF_USE_SESSIONS and request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
+    if request.META.get("CSRF_COOKIE_NEEDS_UPDATE") and settings.CSRF_USE_SESSIONS:
         return session_would_load(request)
-    return custom_response(response)
+    return None
 
 
-@unless(FRAME_OPTIONS, "process_response", "sets a header", "the response class overrides how headers are set")
-def frame_options_response(middleware: Any, request: Any, response: Any) -> str | None:
-    return custom_response(response)
+never(FRAME_OPTIONS, "process_response", "sets a header")
 
 
 never(CSP, "process_request", "attaches a lazy nonce")
 
 
-@unless(CSP, "process_response", "sets headers", "the response class overrides how headers are set")
-def csp_response(middleware: Any, request: Any, response: Any) -> str | None:
-    return custom_response(response)
+never(CSP, "process_response", "sets headers")
 
 
 @unless(
@@ -175,20 +198,29 @@ def gzip_response(middleware: Any, request: Any, response: Any) -> str | None:
     CONDITIONAL_GET,
     "process_response",
     "compares headers",
-    f"more than {DIGEST_LIMIT_BYTES} bytes of content to hash for an ETag",
+    f"more than {DIGEST_LIMIT_BYTES} bytes of content to hash for an ETag; If-Match or If-Unmodified-Since",
 )
 def conditional_get_response(middleware: Any, request: Any, response: Any) -> str | None:
     if reason := custom_response(response):
         return reason
-    if request.method != "GET" or response.has_header("ETag"):
+    if request.method != "GET":
         return None
-    return large_content(response, DIGEST_LIMIT_BYTES)
+    if "HTTP_IF_MATCH" in request.META or "HTTP_IF_UNMODIFIED_SINCE" in request.META:
+        return "a precondition that fails is logged"
+    return None if response.has_header("ETag") else large_content(response, DIGEST_LIMIT_BYTES)
 
 
-@unless(LOCALE, "process_request", "activates a loaded language", "the first request for a language: files are read")
+@unless(
+    LOCALE,
+    "process_request",
+    "activates a loaded language",
+    "the first request for a language: files are read",
+)
 def locale_request(middleware: Any, request: Any) -> str | None:
-    if _language_key(request) in middleware.__dict__.get(WARM, ()):
+    key = _language_key(request)
+    if key in middleware.__dict__.get(WARM, ()):
         return None
+    request.__dict__[COLD] = key
     return "the language's translations may have to be read"
 
 
@@ -196,48 +228,46 @@ def locale_request(middleware: Any, request: Any) -> str | None:
 def locale_response(middleware: Any, request: Any, response: Any) -> str | None:
     if response.status_code == 404:
         return "status 404: the URL may be resolved with a language prefix"
-    if reason := custom_response(response):
-        return reason
-    warm = middleware.__dict__.setdefault(WARM, set())
-    if len(warm) < WARM_LIMIT and hasattr(request, "LANGUAGE_CODE"):
-        warm.add(_language_key(request))
+    if COLD in request.__dict__:
+        warm = middleware.__dict__.setdefault(WARM, set())
+        if len(warm) < WARM_LIMIT:
+            warm.add(request.__dict__.pop(COLD))
     return None
 
 
+COLD = "_onehop_cold_language"
 WARM = "_onehop_warm_languages"
 WARM_LIMIT = 1_000
 
 
 def _language_key(request: Any) -> tuple[Any, ...]:
     """Return all that decides on the language: once a request with the same key is over, its files are read."""
-    from django.utils.translation.trans_real import language_code_prefix_re
-
     prefix = language_code_prefix_re.match(request.path_info)
-    language = prefix[1].lower() if prefix else ""
-    known = {code.split("-")[0] for code, _ in settings.LANGUAGES}
+    language = prefix[1] if prefix else ""
     return (
         request.META.get("HTTP_ACCEPT_LANGUAGE"),
         request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME),
-        language if language.split("-")[0] in known else "",
+        language if language and _may_be_supported(language.lower().partition("-")[0]) else "",
         getattr(request, "urlconf", settings.ROOT_URLCONF),
         settings.LANGUAGE_CODE,
         id(settings.LANGUAGES),
     )
 
 
+def _may_be_supported(language: str) -> bool:
+    """Tell whether a language, or a variant of it, is supported. In capitals it is another one, with other files."""
+    variant = f"{language}-"
+    return any(code == language or code.startswith(variant) for code in get_languages())
+
+
 def _fetch_request(middleware: Any, request: Any) -> str | None:
-    if request.method not in ("GET", "HEAD") or cache_class(middleware.cache_alias) in DUMMY:
-        return None
-    return "the cache is asked"
+    return "the cache is asked" if request.method in ("GET", "HEAD") else None
 
 
 def _update_response(middleware: Any, request: Any, response: Any) -> str | None:
-    if getattr(request, "_cache_update_cache", False) and cache_class(middleware.cache_alias) not in DUMMY:
-        return "the page is put into the cache"
-    return custom_response(response)
+    return "the page is put into the cache" if getattr(request, "_cache_update_cache", False) else None
 
 
-DUMMY = ("django.core.cache.backends.dummy.DummyCache",)
 for _path in (FETCH, CACHE):
     unless(_path, "process_request", "skips unsafe methods", "GET and HEAD: the cache is asked")(_fetch_request)
 for _path in (UPDATE, CACHE):
@@ -268,17 +298,18 @@ def session_response(middleware: Any, request: Any, response: Any) -> str | None
         return reason
     if (session.modified or settings.SESSION_SAVE_EVERY_REQUEST) and not session.is_empty():
         return "the session is saved"
-    return custom_response(response)
+    return None
 
 
-never(AUTH, "process_request", "attaches a lazy user")
+never(AUTH, "process_request", "attaches a lazy user", unreached=("get_user", "auser"))
 
 
 @unless(
     LOGIN_REQUIRED,
     "process_view",
     "lets public views pass",
-    "a view that requires a login: the user is loaded" + ("" if django.VERSION >= (6, 0) else "; in Django 5.2 every view"),
+    "a view that requires a login: the user is loaded"
+    + ("" if django.VERSION >= (6, 0) else "; in Django 5.2 every view"),
 )
 def login_required_view(middleware: Any, request: Any, view_func: Any, *arguments: Any) -> str | None:
     if django.VERSION >= (6, 0) and not getattr(view_func, "login_required", True):
@@ -286,19 +317,19 @@ def login_required_view(middleware: Any, request: Any, view_func: Any, *argument
     return "the user is loaded"
 
 
-MESSAGE_STORAGES = tuple(
-    f"django.contrib.messages.storage.{name}"
-    for name in ("fallback.FallbackStorage", "cookie.CookieStorage", "session.SessionStorage")
+@unless(
+    MESSAGES,
+    "process_request",
+    "makes a storage object, which loads nothing",
+    "MESSAGE_STORAGE or SIGNING_BACKEND is not Django's",
 )
-
-
-@unless(MESSAGES, "process_request", "makes a storage object, which loads nothing", "MESSAGE_STORAGE is not Django's")
 def messages_request(middleware: Any, request: Any) -> str | None:
-    path = settings.MESSAGE_STORAGE
-    storage = import_string(path)
-    if path in MESSAGE_STORAGES and f"{storage.__module__}.{storage.__qualname__}" == path:
-        return None
-    return "MESSAGE_STORAGE is not Django's own"
+    storage = imported(settings.MESSAGE_STORAGE)
+    if storage not in MESSAGE_STORAGES:
+        return "MESSAGE_STORAGE is not Django's own"
+    if storage is not SessionStorage and imported(settings.SIGNING_BACKEND) is not TimestampSigner:
+        return "SIGNING_BACKEND is not Django's own"
+    return None
 
 
 @unless(MESSAGES, "process_response", "has nothing to store", "messages were added or shown in this request")
@@ -306,7 +337,7 @@ def messages_response(middleware: Any, request: Any, response: Any) -> str | Non
     storage = request.__dict__.get("_messages")
     if storage is None:
         return None
-    if f"{type(storage).__module__}.{type(storage).__qualname__}" not in MESSAGE_STORAGES:
+    if type(storage) not in MESSAGE_STORAGES:
         return "the message storage is not Django's own"
     return "messages are stored" if storage.used or storage.added_new else None
 
@@ -324,7 +355,8 @@ def current_site_request(middleware: Any, request: Any) -> str | None:
         return custom_hosts(request)
     from django.contrib.sites import models
 
-    if getattr(settings, "SITE_ID", "") in models.SITE_CACHE:
+    site_id = getattr(settings, "SITE_ID", "")
+    if type(site_id) in (int, str) and type(models.SITE_CACHE) is dict and site_id in models.SITE_CACHE:
         return None
     return "the site is read from the database"
 
@@ -342,5 +374,3 @@ for _path in (REDIRECT_FALLBACK, FLATPAGE_FALLBACK):
 @unless(X_VIEW, "process_view", "only looks at the method", "HEAD: the user may be loaded")
 def x_view(middleware: Any, request: Any, *arguments: Any) -> str | None:
     return "HEAD: the user may be loaded" if request.method == "HEAD" else None
-
-

@@ -1,50 +1,97 @@
 """
 The objects that known hooks are handed: requests, responses, sessions and caches whose code was read too.
 
-Each function returns why the object may block, or None. Classes are compared by identity.
+Each function returns why the object may block, or None. Classes are compared by identity. What a hook would import
+at its first call counts as blocking until it is imported.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import sys
 from typing import Any
 
 from django.conf import settings
+from django.contrib.messages.storage import cookie as cookie_messages
+from django.contrib.messages.storage import fallback as fallback_messages
+from django.contrib.messages.storage import session as session_messages
+from django.contrib.sessions.backends import cache, cached_db, db, file, signed_cookies
 from django.core.cache import caches
 from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, response
 from django.template.response import SimpleTemplateResponse, TemplateResponse
-from django.utils.module_loading import import_string
+
+from onehop._django import is_djangos_own
+from onehop.declare import adds_behaviour
+
+REQUEST_CLASSES = frozenset({HttpRequest, ASGIRequest, WSGIRequest, object})
+NOT_PLAIN = "ALLOWED_HOSTS is not a plain list of strings"
+GET_HOST = HttpRequest.get_host if is_djangos_own(HttpRequest.get_host) else None
 
 RESPONSE_CLASSES = frozenset(
-    {value for value in vars(response).values() if isinstance(value, type)} | {SimpleTemplateResponse, TemplateResponse}
+    {value for value in vars(response).values() if isinstance(value, type)}
+    | {SimpleTemplateResponse, TemplateResponse, object}
 )
-RESPONSE_NAMES = (
-    "__contains__", "__delitem__", "__getitem__", "__setitem__", "charset", "content", "cookies", "delete_cookie",
-    "get", "has_header", "headers", "items", "setdefault", "set_cookie", "status_code", "streaming",
-    "streaming_content",
-)  # fmt: skip
+RESPONSE_NAMES = frozenset({
+    "__contains__", "__delitem__", "__getattr__", "__getattribute__", "__getitem__", "__setattr__", "__setitem__",
+    "_container", "_csp_config", "_csp_ro_config", "_set_streaming_content", "charset", "content", "cookies",
+    "delete_cookie", "get", "has_header", "headers", "is_async", "items", "make_bytes", "set_cookie", "setdefault",
+    "status_code", "streaming", "streaming_content", "xframe_options_exempt",
+})  # fmt: skip
 """What the known hooks use of a response."""
+PLAIN = (bool, int, str, bytes, type(None))
 
-CHEAP_CACHES = frozenset(
-    f"django.core.cache.backends.{name}"
-    for name in (
-        "locmem.LocMemCache", "dummy.DummyCache", "db.DatabaseCache", "redis.RedisCache",
-        "memcached.PyMemcacheCache", "memcached.PyLibMCCache",
-    )
-)  # fmt: skip
-"""Cache backends whose ``__init__`` opens nothing. FileBasedCache makes a folder."""
+CHEAP_CACHES = {
+    f"django.core.cache.backends.{name}": client
+    for name, client in {
+        "locmem.LocMemCache": "", "dummy.DummyCache": "", "db.DatabaseCache": "", "redis.RedisCache": "",
+        "memcached.PyMemcacheCache": "pymemcache.serde", "memcached.PyLibMCCache": "pylibmc",
+    }.items()
+}  # fmt: skip
+"""Cache backends whose ``__init__`` opens nothing, with the module it imports. FileBasedCache makes a folder."""
 
-SESSION_ENGINES = tuple(f"django.contrib.sessions.backends.{name}" for name in ("db", "cache", "cached_db", "file", "signed_cookies"))
+SESSION_STORES = {module.SessionStore: module for module in (db, cache, cached_db, file, signed_cookies)}
+
+MESSAGE_STORAGES = (
+    fallback_messages.FallbackStorage,
+    cookie_messages.CookieStorage,
+    session_messages.SessionStorage,
+)
+
+
+def imported(path: str) -> Any:
+    """
+    Return what a dotted path leads to, if its module is imported; None if ``import_string`` would import it.
+
+    Source: Django 5.2-6.1, ``cached_import`` in utils/module_loading.py.
+    """
+    module_path, _, name = path.rpartition(".")
+    module = sys.modules.get(module_path)
+    if module is None or getattr(module.__spec__, "_initializing", False):
+        return None
+    return vars(module).get(name)
+
+
+def custom_request(request: Any) -> str | None:
+    """Say that a request may do more than Django's."""
+    cls = type(request)
+    if cls in REQUEST_CLASSES:
+        return None
+    if any(adds_behaviour(klass) for klass in cls.__mro__ if klass not in REQUEST_CLASSES):
+        return f"{cls.__name__} is a request class of one's own"
+    return None
 
 
 def custom_hosts(request: Any) -> str | None:
     """Say why ``request.get_host()`` may do more than compare strings."""
-    if type(request) is not ASGIRequest and type(request).get_host is not HttpRequest.get_host:
-        return "the request class has a get_host() of its own"
+    if type(request).get_host is not GET_HOST or "get_host" in request.__dict__:
+        return "get_host() of the request is not Django's own"
     hosts = settings.ALLOWED_HOSTS
-    if type(hosts) not in (list, tuple) or any(type(host) is not str for host in hosts):
-        return "ALLOWED_HOSTS is not a plain list of strings"
+    if type(hosts) not in (list, tuple):
+        return NOT_PLAIN
+    for host in hosts:
+        if type(host) is not str:
+            return NOT_PLAIN
     return None
 
 
@@ -57,11 +104,12 @@ def custom_response(response: Any) -> str | None:
 
 
 def _takes_all_from_django(cls: type) -> bool:
-    for name in RESPONSE_NAMES:
-        owner = next((klass for klass in cls.__mro__ if name in vars(klass)), None)
-        if owner is not None and owner not in RESPONSE_CLASSES and name not in ("status_code", "streaming"):
-            return False
-    return "__getattribute__" not in {name for klass in cls.__mro__[:-1] for name in vars(klass)}
+    return all(
+        isinstance(vars(klass)[name], PLAIN)
+        for klass in cls.__mro__
+        if klass not in RESPONSE_CLASSES
+        for name in RESPONSE_NAMES & vars(klass).keys()
+    )
 
 
 def large_content(response: Any, limit_bytes: int) -> str | None:
@@ -71,27 +119,23 @@ def large_content(response: Any, limit_bytes: int) -> str | None:
     return f"the content has more than {limit_bytes} bytes"
 
 
-@cache
-def _session_stores() -> dict[type, str]:
-    """Return Django's session classes with their engines; those that can be imported here."""
-    return {import_string(f"{engine}.SessionStore"): engine.rpartition(".")[2] for engine in SESSION_ENGINES}
-
-
 def session_store_opens_files(store: type) -> str | None:
     """Say why making an object of a session class may block."""
-    engine = _session_stores().get(store)
+    engine = SESSION_STORES.get(store)
     if engine is None:
         return "the session engine is not Django's own"
-    if engine == "file" and not hasattr(store, "_storage_path"):
+    if imported(settings.SESSION_SERIALIZER) is None:
+        return "the session serializer has to be imported"
+    if engine is file and not hasattr(store, "_storage_path"):
         return "the folder for session files is checked once"
-    if engine in ("cache", "cached_db") and cache_class(settings.SESSION_CACHE_ALIAS) not in CHEAP_CACHES:
+    if engine in (cache, cached_db) and not _opens_nothing(settings.SESSION_CACHE_ALIAS):
         return "the session cache is not known to open nothing"
     return None
 
 
 def unknown_session(session: Any) -> str | None:
     """Say that a session is not of one of Django's own classes."""
-    return None if type(session) in _session_stores() else "the session is not of Django's own classes"
+    return None if type(session) in SESSION_STORES else "the session is not of Django's own classes"
 
 
 def session_would_load(request: Any) -> str | None:
@@ -106,11 +150,14 @@ def session_would_load(request: Any) -> str | None:
     return "the session is loaded"
 
 
-def cache_class(alias: str) -> str:
-    """Return the dotted path of a cache's class as it is imported now; an empty string if there is none."""
-    backend = caches.settings.get(alias, {}).get("BACKEND", "")
-    cls = import_string(backend) if backend else None
-    path = f"{getattr(cls, '__module__', '')}.{getattr(cls, '__qualname__', '')}"
-    return path if path == backend else ""
-
-
+def _opens_nothing(alias: str) -> bool:
+    """Tell whether making the object of a cache opens and imports nothing."""
+    params = caches.settings.get(alias, {})
+    backend = params.get("BACKEND", "")
+    cls = imported(backend)
+    if cls is None or backend not in CHEAP_CACHES or f"{cls.__module__}.{cls.__qualname__}" != backend:
+        return False
+    client, key_function = CHEAP_CACHES[backend], params.get("KEY_FUNCTION")
+    if client and client not in sys.modules:
+        return False
+    return not isinstance(key_function, str) or imported(key_function) is not None

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
-from typing import Any
 
-from onehop.declare import adds_behaviour
+from onehop.declare import adds_behaviour, adds_nothing_to
 from onehop.plan.known.reach import Reach
 
 Blocks = Callable[..., str | None]
@@ -26,6 +25,10 @@ class Row:
         why: Why it does not block, in a few words.
         conditions: When it may block after all, in words; empty when never.
         blocks: Called with the instance and the hook's arguments: why it may block now, or None. None: never.
+        response: True when the hook also uses the response's headers or content, which its class may override.
+        unreached: Names that the hook's code looks up only where ``blocks`` does not return None.
+        further: Asked in the place of ``blocks`` where that returns ``FURTHER``, once the names in ``unreached`` have
+            been compared too.
     """
 
     path: str
@@ -33,22 +36,40 @@ class Row:
     why: str
     conditions: str
     blocks: Blocks | None
+    response: bool = False
+    unreached: tuple[str, ...] = ()
+    further: Blocks | None = None
 
 
+FURTHER = "further"
 TABLE: dict[tuple[str, str], Row] = {}
 SOURCES = ("onehop.plan.known.django_rows", "onehop.plan.known.prometheus_rows")
 
 
-def never(path: str, hook: str, why: str) -> None:
-    """Add a row for a hook that never blocks."""
-    TABLE[path, hook] = Row(path, hook, why, "", None)
+OVERRIDES = "the response class overrides how content or headers work"
 
 
-def unless(path: str, hook: str, why: str, conditions: str) -> Callable[[Blocks], Blocks]:
+def never(path: str, hook: str, why: str, unreached: tuple[str, ...] = ()) -> None:
+    """Add a row for a hook that never blocks; if it works on a response, unless that is of a class of one's own."""
+    works_on_response = hook == "process_response"
+    conditions = OVERRIDES if works_on_response else ""
+    TABLE[path, hook] = Row(path, hook, why, conditions, None, works_on_response, unreached)
+
+
+def unless(
+    path: str,
+    hook: str,
+    why: str,
+    conditions: str,
+    unreached: tuple[str, ...] = (),
+    further: Blocks | None = None,
+) -> Callable[[Blocks], Blocks]:
     """Add a row for a hook that never blocks unless the decorated function returns a reason."""
 
     def add(blocks: Blocks) -> Blocks:
-        TABLE[path, hook] = Row(path, hook, why, conditions, blocks)
+        works_on_response = hook == "process_response"
+        words = f"{conditions}; {OVERRIDES}" if works_on_response else conditions
+        TABLE[path, hook] = Row(path, hook, why, words, blocks, works_on_response, unreached, further)
         return blocks
 
     return add
@@ -80,8 +101,8 @@ def find_row(cls: type, hook: str) -> tuple[Row | None, str]:
     for klass in cls.__mro__:
         path = f"{klass.__module__}.{klass.__qualname__}"
         row = rows.get((path, hook))
-        if row is not None and _is_at(klass, path):
-            if Reach.of(klass, hook).digest() in fingerprints()["hooks"].get(f"{path}.{hook}", ()):
+        if row is not None and _is_at(klass, path) and adds_nothing_to(cls, klass):
+            if Reach.of(cls, hook).digest() in fingerprints()["hooks"].get(f"{path}.{hook}", ()):
                 return row, ""
             return None, "its code is not one that was checked"
         if adds_behaviour(klass):

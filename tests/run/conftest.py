@@ -1,0 +1,118 @@
+"""Every test here ends in time, on clean threads, and leaves nothing unretrieved."""
+
+import faulthandler
+import logging
+import signal
+import sys
+import threading
+from contextlib import ExitStack
+
+import pytest
+from django.test import override_settings
+from django.urls import re_path
+
+from onehop.handler import OnehopASGIHandler
+from onehop.run import threads
+from tests import asgi
+from tests.project.settings import DEFAULT_MIDDLEWARE
+from tests.run.stacks import Around
+
+TEST_TIMEOUT_S = 30
+
+
+@pytest.fixture(autouse=True)
+def watchdog():
+    """Fail a test that hangs, and show where every thread stands; end the process if even that is impossible."""
+
+    def bark(*_):
+        faulthandler.dump_traceback(file=sys.__stderr__)
+        pytest.fail(f"still running after {TEST_TIMEOUT_S} s")
+
+    before = signal.signal(signal.SIGALRM, bark)
+    signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
+    faulthandler.dump_traceback_later(2 * TEST_TIMEOUT_S, exit=True, file=sys.__stderr__)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(autouse=True)
+def pool(watchdog):
+    """Give every test an empty pool; at the end no thread is busy, and all idle ones end."""
+    retire_idle()
+    threads.pool.__init__()
+    yield threads.pool
+    drained = threads.pool.drain(10)
+    retire_idle()
+    threads.pool.__init__()
+    assert drained, "a request thread is still busy"
+
+
+def retire_idle():
+    """End all idle request threads, and wait until they have."""
+    while threads.pool._idle:
+        threads.pool._idle.pop().jobs.put(None)
+    for thread in threading.enumerate():
+        if thread.name.startswith("onehop-request"):
+            thread.join(5)
+
+
+@pytest.fixture(autouse=True)
+def nothing_unretrieved(caplog):
+    """Fail a test after which asyncio or the lease has logged an error that nobody took."""
+    caplog.set_level(logging.WARNING)
+    yield
+    noise = [each.getMessage() for each in caplog.records if each.name in ("asyncio", "onehop")]
+    assert noise == getattr(caplog, "expected_noise", [])
+
+
+class Urls(type):
+    """Classes serve as ROOT_URLCONF: anything hashable with ``urlpatterns`` does."""
+
+
+@pytest.fixture
+def site(request):
+    """
+    Return a function that makes an application: one view at every path, and a stack of middleware.
+
+    The settings hold until the end of the test.
+    """
+    stack = ExitStack()
+    request.addfinalizer(stack.close)
+
+    def make(view=None, middleware=DEFAULT_MIDDLEWARE, *, stock=False, urlpatterns=None, **settings):
+        if view is not None:
+            urlpatterns = [re_path("", view)]
+        if urlpatterns is not None:
+            settings["ROOT_URLCONF"] = Urls("Site", (), {"urlpatterns": urlpatterns})
+        settings["MIDDLEWARE"] = list(middleware)
+        stack.enter_context(override_settings(**settings))
+        return asgi.stock_application() if stock else OnehopASGIHandler()
+
+    return make
+
+
+@pytest.fixture
+def around(monkeypatch):
+    """Return a function that says what the middleware of ``stacks`` does before and after."""
+
+    def set_them(before=None, after=None):
+        monkeypatch.setattr(Around, "before", staticmethod(before or (lambda *_: None)))
+        monkeypatch.setattr(Around, "after", staticmethod(after or (lambda *_: None)))
+
+    return set_them
+
+
+@pytest.fixture
+def connect():
+    """Connect receivers until the end of the test."""
+    connected = []
+
+    def connect_one(signal, receiver, **keywords):
+        signal.connect(receiver, **keywords)
+        connected.append((signal, receiver, keywords))
+
+    yield connect_one
+    for signal, receiver, keywords in connected:
+        signal.disconnect(receiver, sender=keywords.get("sender"))

@@ -1,0 +1,168 @@
+"""What one part of a request puts into its context, the other parts see."""
+
+import asyncio
+import contextvars
+import itertools
+import sys
+
+import pytest
+from asgiref.local import Local
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone, translation
+from django.utils.deprecation import MiddlewareMixin
+
+from tests import asgi
+from tests.run.drive import run
+from tests.run.stacks import KINDS, paths
+
+variable = contextvars.ContextVar("variable")
+local = Local()
+
+
+def make_view(mode, body):
+    """Return a view that does the same in either mode."""
+
+    def sync_view(request):
+        return body(request)
+
+    async def async_view(request):
+        return body(request)
+
+    return {"sync": sync_view, "async": async_view}[mode]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_middleware_sets_is_seen_in_the_view_and_back(site, around, events, kind, mode):
+    """A context variable and a ``Local`` go in to the view, and what the view sets comes out again."""
+
+    def before(name, request):
+        variable.set("middleware's")
+        local.value = "middleware's"
+
+    def after(name, request, response):
+        events.append(("after", variable.get(None), getattr(local, "value", None)))
+
+    def view(request):
+        events.append(("view", variable.get(None), getattr(local, "value", None)))
+        variable.set("view's")
+        local.value = "view's"
+        return HttpResponse("ok")
+
+    around(before, after)
+    application = site(make_view(mode, view), paths(kind))
+
+    asgi.get(application)
+
+    assert events == [("view", "middleware's", "middleware's"), ("after", "view's", "view's")]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kinds", list(itertools.permutations(KINDS, 3)), ids="-".join)
+def test_context_goes_through_every_mixture_of_three(site, around, events, kinds, mode):
+    """Each layer appends its name on the way in and on the way out, through every mixture of lanes."""
+
+    def note(name, *_):
+        variable.set((*variable.get(()), name))
+        local.names = (*getattr(local, "names", ()), name)
+
+    def view(request):
+        note("view")
+        return HttpResponse("ok")
+
+    around(note, lambda *arguments: (note(*arguments), events.append((variable.get(), local.names))))
+    application = site(make_view(mode, view), paths(*kinds))
+
+    asgi.get(application)
+
+    whole = (*kinds, "view", *reversed(kinds))
+    assert events == [(whole[:length], whole[:length]) for length in (5, 6, 7)]
+
+
+# What begins and ends on one lane has one context. Hooks on both sides of a hop have not, as in stock Django.
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        *itertools.product(["Classic", "DeclaredClassic", "Async", "hybrid"], ["sync", "async"]),
+        ("Hooks", "sync"),
+        ("DeclaredHooks", "async"),
+    ],
+)
+def test_a_token_can_be_reset_on_the_way_out(site, around, kind, mode):
+    """``variable.reset(token)`` works in the second half of a middleware for a token of its first half."""
+    tokens = []
+    around(lambda *_: tokens.append(variable.set("set")), lambda *_: variable.reset(tokens.pop()))
+    application = site(make_view(mode, lambda request: HttpResponse(variable.get())), paths(kind))
+
+    answer = asgi.get(application)
+
+    assert (answer.status, answer.body, tokens) == (200, b"set", [])
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_language_and_time_zone_of_a_request_reach_its_view(site, around, kind, mode):
+    """Django's own ``Local`` values are those of the request, wherever they were set."""
+
+    def before(name, request):
+        translation.activate("eo")
+        timezone.activate("Indian/Mauritius")
+
+    def view(request):
+        return HttpResponse(f"{translation.get_language()} {timezone.get_current_timezone_name()}")
+
+    around(before)
+    application = site(make_view(mode, view), paths(kind))
+
+    assert asgi.get(application).body == b"eo Indian/Mauritius"
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_request_begins_with_the_context_of_its_caller(site, mode):
+    """A variable that the server has set is seen; one that the request sets stays in the request's task."""
+
+    def view(request):
+        seen = variable.get(None)
+        variable.set("view's")
+        return HttpResponse(str(seen))
+
+    application = site(make_view(mode, view), [])
+
+    async def two():
+        variable.set("server's")
+        answers = [await asyncio.create_task(asgi.request(application)) for _ in range(2)]
+        return [answer.body for answer in answers], variable.get()
+
+    assert run(two()) == ([b"server's", b"server's"], "server's")
+
+
+class Catching(MiddlewareMixin):
+    """Notes what ``sys.exc_info()`` says inside ``process_exception``."""
+
+    seen: list = []
+
+    def process_exception(self, request, exception):
+        self.seen.append(sys.exc_info()[1] is exception)
+
+
+@pytest.mark.parametrize("wrapper", [None, *KINDS])
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_the_exception_is_being_handled_in_hooks_and_handlers(site, monkeypatch, mode, wrapper):
+    """``sys.exc_info()`` is the view's exception in ``process_exception`` and in ``handler500``."""
+    error = ValueError("of the view")
+    monkeypatch.setattr(Catching, "seen", [])
+
+    def view(request):
+        raise error
+
+    def handler500(request):
+        Catching.seen.append(sys.exc_info()[1] is error)
+        return HttpResponse("handled", status=500)
+
+    application = site(make_view(mode, view), [*paths(*filter(None, [wrapper])), f"{__name__}.Catching"])
+    settings.ROOT_URLCONF.handler500 = handler500
+
+    answer = asgi.get(application)
+
+    assert (answer.body, Catching.seen) == (b"handled", [True, True])
