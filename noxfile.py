@@ -19,6 +19,7 @@ import nox
 MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
 # django-prometheus 2.5 declares Django<6.1 and works on 6.1: installed there without its dependencies.
 UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"]}}
+SLOW = ("tests/bench", "tests/cli/test_demo.py", "tests/cli/test_demo_parts.py")
 CONSTRAINTS = ("-c", "constraints.txt")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
@@ -82,7 +83,13 @@ def test(session: nox.Session, django: str) -> None:
     session.install(*CONSTRAINTS, "-e", ".[cli]", *declared, *needed, f"Django~={django}.0")
     if apart:
         session.install(*CONSTRAINTS, "--no-deps", *apart)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *(session.posargs or left_out(django)))
+
+
+def left_out(django: str) -> list[str]:
+    """Return options that leave the slow tests of the tools to the newest release that is tested here."""
+    newest = max(release for release, python in PYTHONS.items() if python)
+    return [] if django == newest else [f"--ignore={path}" for path in SLOW]
 
 
 def skip(session: nox.Session, django: str) -> None:
