@@ -17,7 +17,7 @@ import threading
 import token
 import tokenize
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from types import CodeType
 from typing import Any
@@ -47,6 +47,7 @@ __all__ = [
     "convert_exception_to_response",
     "iscoroutinefunction",
     "response_for_exception",
+    "run_parallel",
 ]
 
 # asgiref 3.13: SyncToAsync.thread_sensitive_context (a ContextVar), .context_to_thread_executor (a
@@ -224,7 +225,7 @@ MIRRORED: dict[str, Any] = {
 """What the walk and the lifecycle do in Django's stead, or rely on in detail."""
 
 
-def unknown_core(digests: dict[str, set[str]]) -> list[str]:
+def unknown_core(digests: Mapping[str, Collection[str]]) -> list[str]:
     """
     Return the names of mirrored code that differ from every version Onehop was checked against.
 
@@ -242,6 +243,6 @@ def unknown_core(digests: dict[str, set[str]]) -> list[str]:
         code = getattr(function, "__code__", None)
         if code is None or not code.co_filename.startswith((DJANGO_FOLDER, ASGIREF_FOLDER)):
             continue
-        if source_digest(function) not in digests.get(name, set()):
+        if source_digest(function) not in digests.get(name, ()):
             unknown.append(name)
     return unknown

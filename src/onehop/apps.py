@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 
 
-class OnehopConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+class OnehopConfig(AppConfig):
     """The Django application: no models, no templates, one management command."""
 
     name = "onehop"

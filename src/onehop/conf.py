@@ -63,7 +63,7 @@ def load_options() -> Options:
                 f"ONEHOP[{key!r}] is not a setting of Onehop. {suggestion(key, readers)}"
                 f"Known keys: {', '.join(sorted(readers))}."
             )
-    read = {key.lower(): readers[key](key, item) for key, item in value.items()}
+    read: dict[str, Any] = {key.lower(): readers[key](key, item) for key, item in value.items()}
     options = Options(**read)
     for key, declared in (
         ("RUNS_ANYWHERE", options.runs_anywhere),
@@ -92,7 +92,7 @@ def find_thread_local(path: str) -> threading.local:
         ConfigError: There is none.
     """
     try:
-        found = import_string(path)
+        found: threading.local = import_string(path)
     except ImportError as error:
         raise ConfigError(f"{path!r} in ONEHOP['KEEP_THREAD_LOCALS'] cannot be imported: {error}.") from error
     if not issubclass(type(found), threading.local):

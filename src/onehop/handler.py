@@ -63,7 +63,7 @@ class Site:
         log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
 
 
-class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
+class OnehopASGIHandler(ASGIHandler):
     """Handle ASGI requests with the fewest hops."""
 
     def __init__(self) -> None:
@@ -114,8 +114,8 @@ class OnehopASGIHandler(ASGIHandler):  # type: ignore[misc]
         """The plan, made at the first request from the lists then present, and again when these have changed."""
         lists = [self._view_middleware, self._template_response_middleware, self._exception_middleware]
         if self._plan is None or lists != self._lists:
-            self._lists = [list(each) for each in lists]
-            self._plan = make_plan(self._loading.layers, *self._lists, self.options)  # type: ignore[union-attr]
+            views, templates, exceptions = self._lists = [list(each) for each in lists]
+            self._plan = make_plan(self._loading.layers, views, templates, exceptions, self.options)  # type: ignore[union-attr]
         return self._plan
 
     def _forget_plan(self, **_: Any) -> None:

@@ -21,7 +21,7 @@ def see_through(function: Any) -> Any:
     while type(function) is FunctionType and "__wrapped__" in function.__dict__:
         if not _is_sentrys(function):
             break
-        function = function.__wrapped__
+        function = vars(function)["__wrapped__"]
     return function
 
 

@@ -64,7 +64,7 @@ def nothing_unretrieved(caplog):
     caplog.set_level(logging.WARNING)
     yield
     noise = [each.getMessage() for each in caplog.records if each.name in ("asyncio", "onehop")]
-    assert noise == getattr(caplog, "expected_noise", [])
+    assert [each for each in noise if "ASGIHandler.handle.<locals>" not in each] == []  # stock Django 5.2's and 6.0's
 
 
 class Urls(type):
@@ -114,5 +114,5 @@ def connect():
         connected.append((signal, receiver, keywords))
 
     yield connect_one
-    for signal, receiver, keywords in connected:
-        signal.disconnect(receiver, sender=keywords.get("sender"))
+    for sent, receiver, keywords in connected:
+        sent.disconnect(receiver, sender=keywords.get("sender"))

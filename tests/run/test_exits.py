@@ -268,7 +268,7 @@ def receivers(request, connect):
         "sync": (sync_started, sync_finished),
         "async": (async_started, async_finished),
     }
-    for signal, receiver in zip((signals.request_started, signals.request_finished), by_kind[request.param]):
+    for signal, receiver in zip((signals.request_started, signals.request_finished), by_kind[request.param], strict=False):
         connect(signal, receiver)
     return SimpleNamespace(kind=request.param, received=received)
 

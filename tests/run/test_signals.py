@@ -1,4 +1,4 @@
-"""Receivers of ``request_started`` and ``request_finished``: where they run, in whose name, and that they come and go."""
+"""Receivers of ``request_started`` and ``request_finished``: where they run, in whose name, how they come and go."""
 
 import asyncio
 import contextvars

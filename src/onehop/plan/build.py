@@ -12,6 +12,7 @@ guards to come are not known then. Among all plans that keep this constraint non
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from onehop.steps import Affinity, Lane, Layer, Plan, Step
@@ -78,4 +79,4 @@ def choose_lanes(steps: Sequence[tuple[Affinity, str]], home: Lane) -> list[Lane
 def count_hops(lanes: Sequence[Lane], home: Lane) -> int:
     """Count the hops of a run: a request ends where it began, so every second crossing is the way back."""
     path = [home, *lanes, home]
-    return sum(before is not after for before, after in zip(path, path[1:], strict=False)) // 2
+    return sum(before is not after for before, after in pairwise(path)) // 2

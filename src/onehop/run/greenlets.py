@@ -25,7 +25,7 @@ def inside_greenlet() -> bool:
 def await_in_parent(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Have the task await a coroutine while the wrapper stands still; return or raise its outcome."""
     __traceback_hide__ = True
-    return getcurrent().parent.switch(coroutine)  # type: ignore[union-attr]
+    return getcurrent().parent.switch(coroutine)
 
 
 async def call_in_greenlet(wrapper: Callable[..., Any], *arguments: Any) -> Any:

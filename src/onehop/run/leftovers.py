@@ -19,6 +19,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.db import close_old_connections, connections
@@ -127,7 +128,10 @@ class ThreadLocals:
             if type(candidate) in wanted and id(candidate) not in self._known:
                 key = id(candidate)
                 if key not in self._exempt:
-                    self._known[key] = weakref.ref(candidate, lambda _, key=key: self._known.pop(key, None))
+                    self._known[key] = weakref.ref(candidate, partial(self._forget, key))
+
+    def _forget(self, key: int, _: weakref.ref[Any]) -> None:
+        self._known.pop(key, None)
 
 
 thread_locals = ThreadLocals()

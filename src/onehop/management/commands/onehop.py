@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from onehop.__main__ import main
 
 
-class Command(BaseCommand):  # type: ignore[misc]  # Django has no types
+class Command(BaseCommand):
     """The same commands as ``onehop``, with the settings that ``manage.py`` has chosen."""
 
     help = "Show, trace, measure and convert: see `manage.py onehop --help`."
