@@ -288,6 +288,9 @@ def play(scene, drive):
         raised = SystemExit
     finally:
         scene.gate.open()
+    task = getattr(scene, "task", None)
+    if task is not None and task.done() and not task.cancelled():
+        task.exception()  # what has ended the loop is known: raised says it
     assert pool.drain(5), "a request thread is still busy"
     return raised
 

@@ -224,7 +224,7 @@ def test_it_is_found_after_a_freeze(site, fresh, gc_unfrozen):
     assert two_requests(site(view)) == b"None"
 
 
-@pytest.mark.xfail(strict=True, reason="between two inspections, gc.unfreeze() moves objects to where nobody looks")
+@pytest.mark.xfail(strict=False, reason="open fault: gc.unfreeze() between two inspections; found by luck only")
 def test_it_is_found_after_a_freeze_and_an_unfreeze(site, fresh, gc_unfrozen):
     """What ``gc.unfreeze()`` shows again is looked at."""
 
