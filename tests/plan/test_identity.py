@@ -7,6 +7,7 @@ import textwrap
 import threading
 from contextlib import nullcontext
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 import wrapt
@@ -249,11 +250,26 @@ def test_a_hook_that_was_replaced_needs_the_thread(case, replace, scene_of, monk
     assert verdict is not None
 
 
+def test_an_instance_of_another_class_needs_the_thread():
+    """The hook is the same function, and its helper is the other class's."""
+    application = asgi.onehop_application(MIDDLEWARE=[FRAME_OPTIONS])
+    (layer,) = application.plan.layers
+    assert ask(application) is None
+    layer.instance.__class__ = type("Own", (XFrameOptionsMiddleware,), ADDITIONS["a helper of the hook"])
+
+    assert ask(application) == CHANGED
+
+
 def within_reach(middleware, hook):
     """Return all that a hook's code looks up where it is known: (kind, holder, name) of each."""
     row = known_rows()[path_of(type(middleware)), hook]
     reach = Reach.of(type(middleware), hook, row.unreached)
     found = [("attribute", reach.cls, name) for name in reach.attributes if name != hook]
+    found += [
+        ("instance", middleware, name)
+        for name, stored in reach.attributes.items()
+        if name != hook and isinstance(stored, FunctionType)
+    ]
     found += [("code", function, "__code__") for function in reach.functions]
     return found + [("global", namespace, name) for namespace, used in reach.globals for name in used]
 
@@ -273,6 +289,8 @@ def test_all_that_a_known_hook_reaches_is_compared(case, scene_of):
         with pytest.MonkeyPatch.context() as patch:
             if kind == "code":
                 patch.setattr(holder, name, (lambda *arguments, **keywords: None).__code__)
+            elif kind == "instance":
+                patch.setattr(holder, name, lambda *arguments, **keywords: None)
             elif kind == "attribute":
                 patch.setattr(holder, name, property(lambda self: None))
             else:

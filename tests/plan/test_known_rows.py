@@ -1,5 +1,6 @@
 """Every known row is right, and every hook that Django ships has one."""
 
+import sys
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from django.test import override_settings
 from django.utils.module_loading import import_string
 
 from onehop._django import iscoroutinefunction
-from onehop.plan.known import find_row
+from onehop.plan.known import find_row, rows
 from onehop.plan.known.rows import known_rows
 from tests.plan.cases import CASES, LOOP, ONE_PER_ROW, THREAD, exists, missing, named
 from tests.plan.cases_contrib import SITES
@@ -89,6 +90,18 @@ def test_a_request_class_that_adds_nothing_is_djangos(case, scene_of, on_loop):
 def test_every_row_has_a_case(cases):
     """No row is without a proof of its verdict for the loop, and none without a case for the thread."""
     assert set(known_rows()) - {(case.path, case.hook) for case in cases} == set()
+
+
+def test_the_table_is_filled_by_all_its_modules(monkeypatch):
+    """Whoever asks first: importing the table alone finds the rows of each source."""
+    whole = set(known_rows())
+    monkeypatch.setattr(rows, "TABLE", {})
+    for source in rows.SOURCES:
+        package, _, name = source.rpartition(".")
+        monkeypatch.setattr(sys.modules[package], name, sys.modules[source])
+        monkeypatch.delitem(sys.modules, source)
+
+    assert set(known_rows()) == whole
 
 
 def test_every_case_has_a_row():

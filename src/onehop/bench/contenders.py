@@ -79,10 +79,8 @@ def scope_for(url: str) -> Scope:
     """Build the scope of a GET request that the project's settings accept. Django must be set up."""
     from django.conf import settings
 
-    if is_built_in():
-        cookie = f"csrftoken=0123456789abcdefABCDEF0123456789; sessionid={SESSION_KEY}"
-    else:
-        cookie = "theme=dark"
+    logged_in = f"csrftoken=0123456789abcdefABCDEF0123456789; sessionid={SESSION_KEY}"
+    cookie = logged_in if is_built_in() else "theme=dark"
     allowed = [host.removeprefix(".") for host in settings.ALLOWED_HOSTS if host != "*"]
     host = allowed[0] if allowed else "localhost"
     scheme = "https" if settings.SECURE_SSL_REDIRECT else "http"
