@@ -19,7 +19,7 @@ import tokenize
 import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any
 
 import asgiref
@@ -31,6 +31,7 @@ from asgiref.sync import (
     _restore_context,
     iscoroutinefunction,
 )
+from django.conf import settings
 from django.core.handlers import asgi as django_asgi
 from django.core.handlers import base as django_base
 from django.core.handlers.exception import convert_exception_to_response, response_for_exception
@@ -70,6 +71,26 @@ CONVERTED: frozenset[CodeType] = frozenset(
 )
 
 
+# Django 5.2-6.1: LazySettings keeps each setting that was read in its __dict__, which is emptied when another settings
+# object is put in; LazyObject.__getattribute__ finds it there too, ten times slower.
+_settings_read: dict[str, Any] = object.__getattribute__(settings, "__dict__")
+
+
+def setting(name: str) -> Any:
+    """Return a setting's present value."""
+    try:
+        return _settings_read[name]
+    except KeyError:
+        return getattr(settings, name)
+
+
+def is_async(function: Any) -> bool:
+    """Tell whether a view or hook is to be awaited, as asgiref tells it; quickly for a plain ``async def``."""
+    if type(function) is FunctionType and function.__code__.co_flags & inspect.CO_COROUTINE:
+        return True
+    return iscoroutinefunction(function)
+
+
 def is_nested() -> bool:
     """
     Tell whether asgiref already has a waiting thread for the caller's sync code (an ``async_to_sync`` above).
@@ -91,14 +112,13 @@ def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]
     return receivers
 
 
-def all_receivers(signal: Signal) -> list[Any]:
+def all_receivers(entries: Iterable[Any]) -> list[Any]:
     """
-    Return a signal's receivers, for whatever sender, sync and async; None for one that is gone (Django 5.0-6.1).
-
-    Much cheaper than ``live_receivers``: no lock, no filter by sender.
+    Return the receivers of a signal's entries, for whatever sender, sync and async; None for one that is gone
+    (Django 5.0-6.1).
     """
     found = []
-    for entry in signal.receivers:  # its length differs between versions
+    for entry in entries:  # its length differs between versions
         receiver = entry[1]
         if type(receiver) is weakref.ref or type(receiver) is weakref.WeakMethod:
             receiver = receiver()

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.signals import setting_changed
 from django.urls import set_urlconf
 from django.utils.log import log_response
 
-from onehop._django import async_probe, is_djangos_own, response_for_exception, sync_probe
+from onehop._django import async_probe, is_djangos_own, response_for_exception, setting, sync_probe
 from onehop.conf import find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
@@ -64,9 +63,15 @@ class Site:
 
 
 class OnehopASGIHandler(ASGIHandler):
-    """Handle ASGI requests with the fewest hops."""
+    """
+    Handle ASGI requests with the fewest hops.
+
+    Attributes:
+        sender: The class that sends signals: Django's own for this handler, the concrete one for a subclass.
+    """
 
     def __init__(self) -> None:
+        self.sender = ASGIHandler if type(self) is OnehopASGIHandler else type(self)
         self._loading: Loading | None = None
         self._plan: Plan | None = None
         self._lists: list[Any] = []
@@ -125,11 +130,6 @@ class OnehopASGIHandler(ASGIHandler):
         """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
         await serve(self, self.sender, scope, receive, send)
 
-    @property
-    def sender(self) -> type:
-        """The class that sends signals: Django's own for this handler, the concrete one for a subclass."""
-        return ASGIHandler if type(self) is OnehopASGIHandler else type(self)
-
     async def get_response_async(self, request: Any) -> Any:
         """
         Walk the plan. An agent's patch of Django's method is called, and comes back through the chain.
@@ -138,7 +138,7 @@ class OnehopASGIHandler(ASGIHandler):
         """
         if BaseHandler.get_response_async is not STOCK_GET_RESPONSE:
             return await super().get_response_async(request)
-        set_urlconf(settings.ROOT_URLCONF)
+        set_urlconf(setting("ROOT_URLCONF"))
         return await run_on_loop(walk_from(self.plan, 0, self.site, request, whole=True))
 
     async def _run_chain(self, request: Any) -> Any:

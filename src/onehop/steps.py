@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-Guard = Callable[[Callable[..., Any], tuple[Any, ...]], str | None]
-"""Asked on the loop, just before a call: why it may block *now* (a sentence), or None when it can not."""
+Guard = Callable[..., str | None]
+"""
+Asked on the loop just before a plain call, with the callable and its arguments: why that must not happen there *now*
+(a sentence), or None.
+"""
 
 
 class Lane(enum.Enum):
@@ -33,6 +36,18 @@ class Mode(enum.Enum):
     ASYNC = "async"
 
 
+def _never_blocks(call: Callable[..., Any], *arguments: Any) -> None:
+    return None
+
+
+def _bound_to_thread(call: Callable[..., Any], *arguments: Any) -> str:
+    return "bound to the thread"
+
+
+def _has_to_be_awaited(call: Callable[..., Any], *arguments: Any) -> str:
+    return "has to be awaited"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """
@@ -42,26 +57,24 @@ class Step:
         label: What is called, as a person would say it: ``SessionMiddleware.process_request``.
         affinity: Where it may run, as far as that is fixed when the plan is made.
         reason: Why it has this affinity.
-        guard: Asked before each call on the loop; None when the step may always be called there.
-        conditions: The guard in words, for people; empty when there is no guard.
+        guard: Asked before each plain call on the loop.
+        conditions: The guard in words, for people; empty when it always says the same.
         wraps: True for middleware that calls ``get_response`` itself.
     """
 
     label: str
     affinity: Affinity
     reason: str = ""
-    guard: Guard | None = None
+    guard: Guard = _never_blocks
     conditions: str = ""
     wraps: bool = False
 
     def __post_init__(self) -> None:
-        """Shut the loop's gate for thread steps, so that the runner has one question to ask."""
+        """Let the guard say all there is to say, so that the walk has one question to ask."""
         if self.affinity is Affinity.THREAD:
             object.__setattr__(self, "guard", _bound_to_thread)
-
-
-def _bound_to_thread(call: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
-    return "bound to the thread"
+        elif self.wraps or self.affinity is Affinity.LOOP:
+            object.__setattr__(self, "guard", _has_to_be_awaited)
 
 
 @dataclass(frozen=True, slots=True)

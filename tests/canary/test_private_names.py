@@ -302,7 +302,7 @@ def test_all_receivers_are_found_without_asking_for_a_sender(signal):
     """The quick list holds what Django's own lists hold."""
     sync, asynchronous = _django.live_receivers(signal, object)
 
-    assert {*sync, *asynchronous} <= set(_django.all_receivers(signal))
+    assert {*sync, *asynchronous} <= set(_django.all_receivers(signal.receivers))
 
 
 def test_all_receivers_are_those_of_every_kind():
@@ -329,7 +329,7 @@ def test_all_receivers_are_those_of_every_kind():
     signal.connect(strong[0], sender=str, weak=False)
     del gone, receiver
 
-    assert _django.all_receivers(signal) == [function, coroutine, listener.heard, None, strong[0]]
+    assert _django.all_receivers(signal.receivers) == [function, coroutine, listener.heard, None, strong[0]]
 
 
 def test_async_receivers_run_together():

@@ -87,7 +87,7 @@ class Scene:
 
     def ask(self, hook, *arguments):
         """Ask the guard of a hook, as the runner on the loop does."""
-        return self.guard(hook)(getattr(self.middleware, hook), arguments)
+        return self.guard(hook)(getattr(self.middleware, hook), *arguments)
 
     def request(self, path="/", method="GET", headers=(), body=b"", make=ASGIRequest, **scope):
         """Return a request as Django's handler makes it; headers are given as a dictionary."""

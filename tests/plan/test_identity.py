@@ -53,7 +53,7 @@ def ask(handler):
     """Ask the guard of the only middleware's ``process_response``, as the runner does; return its verdict."""
     (layer,) = handler.plan.layers
     scene = Scene(layer.instance, None, None, None)
-    return layer.response.guard(layer.instance.process_response, scene.answered())
+    return layer.response.guard(layer.instance.process_response, *scene.answered())
 
 
 # The class

@@ -33,16 +33,17 @@ class Lease(Executor):
         is_urgent: True once the request is being closed: that must not wait for MAX_REQUEST_THREADS.
     """
 
+    is_urgent = False
+    _thread: RequestThread | None = None
+    _waiting = False
+    _unfinished = 0
+    _posts = 0
+    _ended = False
+    _announced = False
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._thread: RequestThread | None = None
-        self._waiting = False
         self._backlog: list[Job] = []
-        self._unfinished = 0
-        self._posts = 0
-        self.is_urgent = False
-        self._ended = False
-        self._announced = False
 
     @property
     def has_thread(self) -> bool:
@@ -89,7 +90,9 @@ class Lease(Executor):
         """Declare the request over: the thread is given back when its last job has returned."""
         with self._lock:
             self._ended = True
-            if self._thread is not None and self._unfinished <= self._posts:
+            if self._thread is None:
+                return  # none was needed, or the last job of one still to come gives it back
+            if self._unfinished <= self._posts:
                 self._announced = True
                 pool.announce()
         self._give_back_if_done()

@@ -134,21 +134,35 @@ class Closing:
 
         Runs on: the loop. Cost: nothing that waits, unless a receiver or closer is not Django's own (one hop).
         """
-        if self._lease is not None:
-            self._lease.is_urgent = True
+        lease = self._lease
+        if lease is not None:
+            lease.is_urgent = True
         try:
-            work = work_of(signals.request_finished) if self._closers_are_djangos() else Work.FOREIGN
-            if self._lease is None or (work is Work.FOREIGN and not self.detached):
+            work = self._work()
+            if lease is None or (work is Work.FOREIGN and not self.detached):
                 await self._wait()
-            elif work is Work.NONE and not self._lease.has_thread and not self._has_files():
+            elif work is Work.NONE and not lease.has_thread and not self._body_file._rolled:
                 self._finish_silently() if nobody_watches() else self._finish()
             else:
                 self._post()
         finally:
             fate_of_request.set(self._outer_fate)
-            if self._lease is not None:
+            if lease is not None:
                 executors_by_context.pop(self._context, None)
-                self._lease.end()
+                lease.end()
+
+    def _work(self) -> Work:
+        """Tell what closers and receivers have to do."""
+        files = False
+        if self.response is not None:
+            if type(self.response).close is not HttpResponseBase.close:
+                return Work.FOREIGN
+            for closer in self.response._resource_closers:
+                if getattr(closer, "__func__", None) is not ASGIRequest.close:
+                    return Work.FOREIGN
+                files = files or bool(getattr(closer.__self__, "_files", None))
+        work = work_of(signals.request_finished)
+        return Work.DJANGOS if files and work is Work.NONE else work
 
     async def _wait(self) -> None:
         if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
@@ -201,19 +215,6 @@ class Closing:
             response.closed = True
         forget_urlconf(signals.request_finished, self.sender)
         self._body_file.close()
-
-    def _closers_are_djangos(self) -> bool:
-        response = self.response
-        return response is None or (
-            type(response).close is HttpResponseBase.close
-            and all(getattr(closer, "__func__", None) is ASGIRequest.close for closer in response._resource_closers)
-        )
-
-    def _has_files(self) -> bool:
-        if self._body_file._rolled:
-            return True
-        closers = () if self.response is None else self.response._resource_closers
-        return any(getattr(closer.__self__, "_files", None) for closer in closers)
 
 
 def _finish_alone(context: contextvars.Context, function: Any) -> None:

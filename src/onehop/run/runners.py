@@ -18,7 +18,7 @@ from onehop.run.hop import hop_to_loop, hop_to_thread
 from onehop.run.walk import END, Walk
 from onehop.steps import Affinity
 
-LOOP = Affinity.LOOP
+LOOP, THREAD = Affinity.LOOP, Affinity.THREAD
 
 
 class Fate(Protocol):
@@ -40,11 +40,9 @@ async def run_on_loop(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
-    while True:
-        await stay_on_loop(walk)
-        if walk.pending[0] is END:
-            return walk.response
+    while not await stay_on_loop(walk):
         await hop_to_thread(stay_on_thread, walk)
+    return walk.response
 
 
 def run_on_thread(walk: Walk) -> Any:
@@ -56,48 +54,48 @@ def run_on_thread(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
-    while True:
-        stay_on_thread(walk)
-        if walk.pending[0] is END:
-            return walk.response
+    while not stay_on_thread(walk):
         hop_to_loop(stay_on_loop, walk)
+    return walk.response
 
 
-async def stay_on_loop(walk: Walk) -> None:
-    """Do steps on the loop until the walk is over or a step needs the thread."""
+async def stay_on_loop(walk: Walk) -> bool:
+    """Do steps on the loop until the walk is over (returns True) or a step needs the thread."""
     __traceback_hide__ = True
-    pending = walk.pending
-    while True:
-        step, call, arguments = pending
-        guard = step.guard
-        if guard is not None and guard(call, arguments) is not None:
-            walk.pending = pending
-            return
-        try:
-            if step.affinity is LOOP:
-                outcome = await call(*arguments)
-            elif step.wraps:
-                outcome = await call_in_greenlet(call, *arguments)
+    place = walk.place
+    place.on_loop = True
+    try:
+        pending = walk.pending or walk.advance(None)
+        while True:
+            step, call, arguments = pending
+            try:
+                if step.affinity is LOOP:
+                    outcome = await call(*arguments)
+                elif step.wraps and step.affinity is not THREAD:
+                    outcome = await call_in_greenlet(call, *arguments)
+                else:
+                    walk.pending = pending
+                    return step is END
+            except NoRequestThread:
+                raise  # Turning it into a response would need a thread, too.
+            except Exception as error:
+                pending = walk.fail(error)
             else:
-                outcome = call(*arguments)
-        except NoRequestThread:
-            raise  # Turning it into a response would need a thread, too.
-        except Exception as error:
-            pending = walk.fail(error)
-        else:
-            pending = walk.advance(outcome)
+                pending = walk.advance(outcome)
+    finally:
+        place.on_loop = False
 
 
-def stay_on_thread(walk: Walk) -> None:
+def stay_on_thread(walk: Walk) -> bool:
     """
-    Do steps on the request thread until the walk is over or a step needs the loop.
+    Do steps on the request thread until the walk is over (returns True) or a step needs the loop.
 
     Raises:
         CancelledError: The request was aborted meanwhile; as in stock Django, no further hook runs.
     """
     __traceback_hide__ = True
     fate = fate_of_request.get()
-    step, call, arguments = walk.pending
+    step, call, arguments = walk.pending = walk.pending or walk.advance(None)
     while step is not END and step.affinity is not LOOP:
         try:
             outcome = call(*arguments)
@@ -112,6 +110,7 @@ def stay_on_thread(walk: Walk) -> None:
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending
+    return step is END
 
 
 def raised_again(error: Exception, function: Callable[..., Any], *arguments: Any) -> Any:

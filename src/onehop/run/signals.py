@@ -1,15 +1,16 @@
 """
 Send ``request_started`` and ``request_finished`` without a thread where their receivers need none.
 
-Receivers come and go at run time, so they are read again at each send, and no reference to one is kept.
+Receivers come and go at run time, so they are read again at each send, and no reference to a foreign one is kept.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from types import CodeType
-from typing import Any
+from operator import is_
+from types import CodeType, FunctionType
+from typing import Any, NamedTuple
 
 from django.core.cache import caches, close_caches
 from django.core.cache.backends.base import BaseCache
@@ -21,27 +22,31 @@ from onehop._django import all_receivers, is_djangos_own, live_receivers, opened
 from onehop.run.hop import hop_to_thread
 
 
-def _no_connection() -> bool:
-    return all(wrapper.connection is None for wrapper in opened_on_loop(connections))
+def _connections_are_closed() -> bool:
+    for wrapper in opened_on_loop(connections):
+        if wrapper.connection is not None:
+            return False
+    return True
 
 
 def _caches_close_nothing() -> bool:
-    return all(type(cache).close is BaseCache.close for cache in opened_on_loop(caches))
+    for cache in opened_on_loop(caches):
+        if type(cache).close is not BaseCache.close:
+            return False
+    return True
 
 
-DJANGOS_RECEIVERS: dict[int, tuple[CodeType, Callable[[], bool] | None]] = {
-    id(receiver): (receiver.__code__, has_no_work)
+DJANGOS_RECEIVERS: dict[Callable[..., Any], tuple[CodeType, Callable[[], bool] | None]] = {
+    receiver: (receiver.__code__, has_no_work)
     for receiver, has_no_work in (
-        (reset_queries, _no_connection),
-        (close_old_connections, _no_connection),
+        (reset_queries, _connections_are_closed),
+        (close_old_connections, _connections_are_closed),
         (close_caches, _caches_close_nothing),
         (reset_urlconf, None),
     )
     if is_djangos_own(receiver)
 }
-"""
-Django's own receivers, by identity: the code that was shipped, and whether it has no work that could block the loop.
-"""
+"""Django's own receivers: the code that was shipped, and what tells that it has no work that could block the loop."""
 
 
 class Work(enum.Enum):
@@ -60,17 +65,53 @@ def nobody_watches() -> bool:
     return Signal.send is STOCK_SENDING[0] and Signal._live_receivers is STOCK_SENDING[1]
 
 
+class Seen(NamedTuple):
+    """
+    The receivers of a signal, all of them Django's own.
+
+    Attributes:
+        entries: The signal's entries, in the order of connection.
+        receivers: The receivers with their code, in the same order.
+        checks: What tells that they have no work that could block the loop, each once.
+    """
+
+    entries: list[Any]
+    receivers: list[tuple[Callable[..., Any], CodeType]]
+    checks: list[Callable[[], bool]]
+
+
+_seen: dict[Signal, Seen] = {}
+
+
 def work_of(signal: Signal) -> Work:
     """Tell what the receivers connected now have to do. Runs on: the loop."""
-    work = Work.NONE
-    for receiver in all_receivers(signal):
-        known = DJANGOS_RECEIVERS.get(id(receiver))
-        if known is not None and known[0] is receiver.__code__:
-            if known[1] is not None and not known[1]():
-                work = Work.DJANGOS
-        elif receiver is not None:
+    seen = _seen.get(signal)
+    entries = signal.receivers
+    if seen is None or len(seen.entries) != len(entries) or not all(map(is_, seen.entries, entries)):
+        seen = _look_at(signal)
+        if seen is None:
             return Work.FOREIGN
-    return work
+    for receiver, code in seen.receivers:
+        if receiver.__code__ is not code:
+            return Work.FOREIGN
+    for has_no_work in seen.checks:
+        if not has_no_work():
+            return Work.DJANGOS
+    return Work.NONE
+
+
+def _look_at(signal: Signal) -> Seen | None:
+    """Remember the receivers of a signal if all are Django's own; None if one is not."""
+    entries = list(signal.receivers)
+    own = [receiver for receiver in all_receivers(entries) if receiver is not None]
+    if not all(type(receiver) is FunctionType and receiver in DJANGOS_RECEIVERS for receiver in own):
+        return None
+    known = [DJANGOS_RECEIVERS[receiver] for receiver in own]
+    checks = dict.fromkeys(has_no_work for _, has_no_work in known if has_no_work is not None)
+    seen = Seen(entries, [(receiver, code) for receiver, (code, _) in zip(own, known, strict=True)], list(checks))
+    if len(own) == len(entries):  # else one is gone, and its entry will soon be
+        _seen[signal] = seen
+    return seen
 
 
 async def asend(signal: Signal, sender: Any, **named: Any) -> None:
@@ -102,6 +143,7 @@ def _call_all(receivers: list[Callable[..., Any]], signal: Signal, sender: Any, 
 
 def forget_urlconf(signal: Signal, sender: Any) -> None:
     """Call the one of Django's receivers that has work in every context, if it is connected."""
-    for receiver in all_receivers(signal):
+    seen = _seen.get(signal) or _look_at(signal)
+    for receiver, _ in seen.receivers if seen else ():
         if receiver is reset_urlconf:
             receiver(signal=signal, sender=sender)

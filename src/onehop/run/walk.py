@@ -2,7 +2,8 @@
 The order in which Django calls middleware, view and error handling: once, for both lanes.
 
 Theory of operation. A walk yields one step at a time and is sent what the call returned, or has thrown into it
-what the call raised. It calls nothing that may block, awaits nothing and knows no threads; the runners do.
+what the call raised. On the loop it calls a hook itself when the step's guard allows that; all else it leaves to
+the runner. It awaits nothing and knows no threads.
 
 ====================================  =================================================================
 ``process_request`` returns nothing   the next layer inwards
@@ -30,7 +31,7 @@ from functools import partial
 from inspect import iscoroutine
 from typing import Any, Protocol
 
-from onehop._django import iscoroutinefunction
+from onehop._django import is_async
 from onehop.steps import Affinity, Plan, Step
 
 Pending = tuple[Step, Callable[..., Any], Any]
@@ -43,7 +44,7 @@ RENDER_SYNC = Step("render", Affinity.THREAD, "templates may do anything")
 RENDER_ASYNC = Step("render", Affinity.LOOP, "async render")
 PROCESS_EXCEPTION = Step("process_exception", Affinity.THREAD, "always called in sync mode")
 CONVERT = Step("exception to response", Affinity.THREAD, "error handlers may do anything")
-END = Step("end", Affinity.ANYWHERE, guard=lambda call, arguments: "nothing is left to do")
+END = Step("end", Affinity.ANYWHERE, "nothing is left to do")
 LOG = Step("log response", Affinity.THREAD, "log handlers may do anything")
 
 
@@ -59,27 +60,44 @@ class Site(Protocol):
     def made(self, response: Any) -> None: ...
 
 
+class Place:
+    """
+    Where a walk is being driven.
+
+    Attributes:
+        on_loop: True while a runner drives it on the loop.
+    """
+
+    __slots__ = ("on_loop",)
+
+    def __init__(self) -> None:
+        self.on_loop = False
+
+
 class Walk:
     """
     One passage through the plan, or through the part of it inside a wrapper.
 
     Attributes:
-        pending: The step to do next, what to call and with which arguments; the step is ``END`` when all is done.
+        place: For the runner to say where it drives the walk.
+        pending: The step to do next, what to call and with which arguments. None at first: advance with None; the
+            step is ``END`` when all is done.
         advance: Go on with what the pending step returned; returns the next one, which is also to be stored.
         fail: The same with what it raised. Raises it again when no layer is left to convert it.
     """
 
-    __slots__ = ("advance", "fail", "pending")
+    __slots__ = ("advance", "fail", "pending", "place")
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, place: Place, steps: Steps) -> None:
+        self.place = place
         self.advance = steps.send
         self.fail = steps.throw
-        self.pending: Pending = steps.send(None)
+        self.pending: Pending | None = None
 
     @property
     def response(self) -> Any:
         """The outcome, once the walk has ended."""
-        return self.pending[2]
+        return self.pending[2]  # type: ignore[index]
 
 
 def walk_from(plan: Plan, position: int, site: Site, request: Any, *, whole: bool = False) -> Walk:
@@ -93,10 +111,11 @@ def walk_from(plan: Plan, position: int, site: Site, request: Any, *, whole: boo
         request: The request.
         whole: Do also what Django's ``get_response_async`` does around its chain: log errors, close the request.
     """
-    return Walk(_layers(plan, position, site, request, whole))
+    place = Place()
+    return Walk(place, _layers(place, plan, position, site, request, whole))
 
 
-def _layers(plan: Plan, position: int, site: Site, request: Any, whole: bool) -> Steps:
+def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, whole: bool) -> Steps:
     """Enter the hook layers from a position on, then what is inside them, then leave them again."""
     response: Any = None
     error: Exception | None = None
@@ -107,41 +126,46 @@ def _layers(plan: Plan, position: int, site: Site, request: Any, whole: bool) ->
             depth += 1
             hook = getattr(layer.instance, "process_request", None)
             if hook is not None:
-                response = yield layer.request, hook, (request,)
+                if place.on_loop and layer.request.guard(hook, request) is None:
+                    response = hook(request)
+                else:
+                    response = yield layer.request, hook, (request,)
                 if response:
                     break
         else:
             depth += 1
             wrapper = plan.wrappers[position]
             if wrapper is None:
-                response = yield from _inside(plan, site, request)
+                response = yield from _inside(place, plan, site, request)
             else:
                 around = plan.layers[wrapper]
                 response = yield around.around, around.instance, (request,)  # type: ignore[misc]
     except Exception as raised:
         error = raised
-    # Unwind. The level below the last entered layer is the view's, or a wrapper's: it only converts.
-    while depth:
-        depth -= 1
-        try:
-            if error is None and depth < len(stretch):
-                layer = stretch[depth]
-                hook = getattr(layer.instance, "process_response", None)
-                if hook is not None:
-                    response = yield layer.response, hook, (request, response)
-        except Exception as raised:
-            error = raised
+        depth -= 1  # where it was raised, it is only converted
+    outward = reversed(stretch[:depth])
+    while True:
         if error is not None:
             try:
                 response = yield CONVERT, site.convert, (request, error)
                 error = None
             except Exception as raised:
+                if next(outward, None) is None:
+                    error = None
+                    raise
                 error = raised
-    if error is not None:
+                continue
         try:
-            raise error
-        finally:
-            del error
+            for layer in outward:
+                hook = getattr(layer.instance, "process_response", None)
+                if hook is not None:
+                    if place.on_loop and layer.response.guard(hook, request, response) is None:
+                        response = hook(request, response)
+                    else:
+                        response = yield layer.response, hook, (request, response)
+            break
+        except Exception as raised:
+            error = raised
     if whole:
         response._resource_closers.append(request.close)
         if response.status_code >= 400:
@@ -149,17 +173,23 @@ def _layers(plan: Plan, position: int, site: Site, request: Any, whole: bool) ->
     yield END, site.convert, response
 
 
-def _inside(plan: Plan, site: Site, request: Any) -> Steps:
+def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
     """Resolve and call the view, with the hooks that Django runs around it inside all middleware."""
     response = None
-    callback, arguments, keywords = yield RESOLVE, site.resolve_request, (request,)
+    if place.on_loop:
+        callback, arguments, keywords = site.resolve_request(request)
+    else:
+        callback, arguments, keywords = yield RESOLVE, site.resolve_request, (request,)
     for step, hook in plan.views:
-        response = yield step, hook, (request, callback, arguments, keywords)
+        if place.on_loop and step.guard(hook, request, callback, arguments, keywords) is None:
+            response = hook(request, callback, arguments, keywords)
+        else:
+            response = yield step, hook, (request, callback, arguments, keywords)
         if response:
             break
     if response is None:
         view = site.make_view_atomic(callback)
-        step = VIEW_ASYNC if iscoroutinefunction(view) else VIEW_SYNC
+        step = VIEW_ASYNC if is_async(view) else VIEW_SYNC
         if keywords:
             view = partial(view, **keywords)
         try:
@@ -171,10 +201,13 @@ def _inside(plan: Plan, site: Site, request: Any) -> Steps:
     site.check_response(response, callback)
     if hasattr(response, "render") and callable(response.render):
         for step, hook in plan.templates:
-            response = yield step, hook, (request, response)
+            if place.on_loop and step.guard(hook, request, response) is None:
+                response = hook(request, response)
+            else:
+                response = yield step, hook, (request, response)
             name = f"{hook.__self__.__class__.__name__}.process_template_response"  # type: ignore[attr-defined]
             site.check_response(response, hook, name=name)
-        step = RENDER_ASYNC if iscoroutinefunction(response.render) else RENDER_SYNC
+        step = RENDER_ASYNC if is_async(response.render) else RENDER_SYNC
         try:
             response = yield step, response.render, ()
         except Exception as error:

@@ -17,6 +17,7 @@ from django.contrib.messages.storage.session import SessionStorage
 from django.core.signing import TimestampSigner
 from django.utils.translation.trans_real import get_languages, language_code_prefix_re
 
+from onehop._django import setting
 from onehop.plan.known.harmless import (
     MESSAGE_STORAGES,
     custom_hosts,
@@ -79,9 +80,9 @@ never(SECURITY, "process_response", "sets headers")
     unreached=SLASH_NAMES,
 )
 def common_request(middleware: Any, request: Any) -> str | None:
-    if settings.PREPEND_WWW:
+    if setting("PREPEND_WWW"):
         return "PREPEND_WWW may resolve the URL"
-    patterns = settings.DISALLOWED_USER_AGENTS
+    patterns = setting("DISALLOWED_USER_AGENTS")
     if type(patterns) not in (list, tuple):
         return "DISALLOWED_USER_AGENTS is not a plain list of patterns"
     for pattern in patterns:
@@ -105,12 +106,12 @@ def common_response(middleware: Any, request: Any, response: Any) -> str | None:
 
 @unless(BROKEN_LINKS, "process_response", "only looks at the status", "status 404 without DEBUG: mail is sent")
 def broken_links_response(middleware: Any, request: Any, response: Any) -> str | None:
-    return "status 404: mail may be sent" if response.status_code == 404 and not settings.DEBUG else None
+    return "status 404: mail may be sent" if response.status_code == 404 and not setting("DEBUG") else None
 
 
 @unless(CSRF, "process_request", "reads a cookie", "CSRF_USE_SESSIONS is set and the session is not loaded")
 def csrf_request(middleware: Any, request: Any) -> str | None:
-    return session_would_load(request) if settings.CSRF_USE_SESSIONS else None
+    return session_would_load(request) if setting("CSRF_USE_SESSIONS") else None
 
 
 FORM_TYPES = ("multipart/form-data", "application/x-www-form-urlencoded")
@@ -120,11 +121,11 @@ def _csrf_check(middleware: Any, request: Any, *arguments: Any) -> str | None:
     """Ask the middleware's own checks, which only compare strings here, whether the failure view will run."""
     from django.middleware.csrf import RejectRequest
 
-    if settings.CSRF_USE_SESSIONS:
+    if setting("CSRF_USE_SESSIONS"):
         return "the token is in the session"
     if request.method == "POST" and request.content_type in FORM_TYPES:
         return "the form is parsed"
-    origins = settings.CSRF_TRUSTED_ORIGINS
+    origins = setting("CSRF_TRUSTED_ORIGINS")
     if type(origins) not in (list, tuple) or any(type(origin) is not str for origin in origins):
         return "CSRF_TRUSTED_ORIGINS is not a plain list of strings"
     if reason := custom_hosts(request):
@@ -166,7 +167,7 @@ def csrf_view(middleware: Any, request: Any, callback: Any, *arguments: Any) -> 
 
 @unless(CSRF, "process_response", "sets a cookie", "CSRF_USE_SESSIONS is set and the session is not loaded")
 def csrf_response(middleware: Any, request: Any, response: Any) -> str | None:
-    if request.META.get("CSRF_COOKIE_NEEDS_UPDATE") and settings.CSRF_USE_SESSIONS:
+    if request.META.get("CSRF_COOKIE_NEEDS_UPDATE") and setting("CSRF_USE_SESSIONS"):
         return session_would_load(request)
     return None
 
@@ -246,11 +247,11 @@ def _language_key(request: Any) -> tuple[Any, ...]:
     language = prefix[1] if prefix else ""
     return (
         request.META.get("HTTP_ACCEPT_LANGUAGE"),
-        request.COOKIES.get(settings.LANGUAGE_COOKIE_NAME),
+        request.COOKIES.get(setting("LANGUAGE_COOKIE_NAME")),
         language if language and _may_be_supported(language.lower().partition("-")[0]) else "",
-        getattr(request, "urlconf", settings.ROOT_URLCONF),
-        settings.LANGUAGE_CODE,
-        id(settings.LANGUAGES),
+        getattr(request, "urlconf", setting("ROOT_URLCONF")),
+        setting("LANGUAGE_CODE"),
+        id(setting("LANGUAGES")),
     )
 
 
@@ -296,7 +297,7 @@ def session_response(middleware: Any, request: Any, response: Any) -> str | None
         return None
     if reason := unknown_session(session):
         return reason
-    if (session.modified or settings.SESSION_SAVE_EVERY_REQUEST) and not session.is_empty():
+    if (session.modified or setting("SESSION_SAVE_EVERY_REQUEST")) and not session.is_empty():
         return "the session is saved"
     return None
 
@@ -324,10 +325,10 @@ def login_required_view(middleware: Any, request: Any, view_func: Any, *argument
     "MESSAGE_STORAGE or SIGNING_BACKEND is not Django's",
 )
 def messages_request(middleware: Any, request: Any) -> str | None:
-    storage = imported(settings.MESSAGE_STORAGE)
+    storage = imported(setting("MESSAGE_STORAGE"))
     if storage not in MESSAGE_STORAGES:
         return "MESSAGE_STORAGE is not Django's own"
-    if storage is not SessionStorage and imported(settings.SIGNING_BACKEND) is not TimestampSigner:
+    if storage is not SessionStorage and imported(setting("SIGNING_BACKEND")) is not TimestampSigner:
         return "SIGNING_BACKEND is not Django's own"
     return None
 

@@ -8,9 +8,9 @@ at its first call counts as blocking until it is imported.
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import Any
 
-from django.conf import settings
 from django.contrib.messages.storage import cookie as cookie_messages
 from django.contrib.messages.storage import fallback as fallback_messages
 from django.contrib.messages.storage import session as session_messages
@@ -21,7 +21,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, response
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 
-from onehop._django import is_djangos_own
+from onehop._django import is_djangos_own, setting
 from onehop.declare import adds_behaviour
 
 REQUEST_CLASSES = frozenset({HttpRequest, ASGIRequest, WSGIRequest, object})
@@ -65,11 +65,17 @@ def imported(path: str) -> Any:
 
     Source: Django 5.2-6.1, ``cached_import`` in utils/module_loading.py.
     """
-    module_path, _, name = path.rpartition(".")
+    module_path, name, complete = _paths.get(path) or (*path.rpartition(".")[::2], None)
     module = sys.modules.get(module_path)
-    if module is None or getattr(module.__spec__, "_initializing", False):
-        return None
+    if module is not complete or module is None:
+        if module is None or getattr(module.__spec__, "_initializing", False):
+            return None
+        _paths[path] = module_path, name, module
     return vars(module).get(name)
+
+
+_paths: dict[str, tuple[str, str, ModuleType | None]] = {}
+"""Per dotted path: module, name in it, and the module object once it was there and complete."""
 
 
 def custom_request(request: Any) -> str | None:
@@ -86,7 +92,7 @@ def custom_hosts(request: Any) -> str | None:
     """Say why ``request.get_host()`` may do more than compare strings."""
     if type(request).get_host is not GET_HOST or "get_host" in request.__dict__:
         return "get_host() of the request is not Django's own"
-    hosts = settings.ALLOWED_HOSTS
+    hosts = setting("ALLOWED_HOSTS")
     if type(hosts) not in (list, tuple):
         return NOT_PLAIN
     for host in hosts:
@@ -124,11 +130,11 @@ def session_store_opens_files(store: type) -> str | None:
     engine = SESSION_STORES.get(store)
     if engine is None:
         return "the session engine is not Django's own"
-    if imported(settings.SESSION_SERIALIZER) is None:
+    if imported(setting("SESSION_SERIALIZER")) is None:
         return "the session serializer has to be imported"
     if engine is file and not hasattr(store, "_storage_path"):
         return "the folder for session files is checked once"
-    if engine in (cache, cached_db) and not _opens_nothing(settings.SESSION_CACHE_ALIAS):
+    if engine in (cache, cached_db) and not _opens_nothing(setting("SESSION_CACHE_ALIAS")):
         return "the session cache is not known to open nothing"
     return None
 
