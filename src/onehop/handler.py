@@ -7,7 +7,7 @@ The request path: ``asgi.py`` → ``OnehopASGIHandler.handle`` → ``run/lifecyc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
@@ -25,6 +25,7 @@ from onehop.run.greenlets import await_in_parent, inside_greenlet
 from onehop.run.lifecycle import serve
 from onehop.run.runners import fate_of_request, raised_again, run_on_loop, run_on_thread
 from onehop.run.threads import pool
+from onehop.run.touched import can_be_told
 from onehop.run.walk import walk_from
 from onehop.steps import Mode, Plan
 
@@ -87,7 +88,7 @@ class OnehopASGIHandler(ASGIHandler):
         self._plan = None
         self.plan  # noqa: B018  (mistakes in declarations are reported at start-up)
         self._plan = None
-        pool.reuse = self.options.thread_reuse == "clean"
+        pool.reuse = self.options.thread_reuse == "clean" and can_be_told()
         pool.limit = self.options.max_request_threads
         if pool.reuse:
             leftovers.thread_locals.start(map(find_thread_local, sorted(self.options.keep_thread_locals)))
@@ -126,9 +127,9 @@ class OnehopASGIHandler(ASGIHandler):
     def _forget_plan(self, **_: Any) -> None:
         self._plan = None
 
-    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+    def handle(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
-        await serve(self, self.sender, scope, receive, send)
+        return serve(self, self.sender, scope, receive, send)
 
     async def get_response_async(self, request: Any) -> Any:
         """

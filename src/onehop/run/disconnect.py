@@ -8,13 +8,17 @@ task first waits for something, so only then is it made: a request that never wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 
-class UntilDisconnect:
+@types.coroutine
+def until_disconnect(
+    work: Coroutine[Any, Any, Any], listen: Callable[[Any], Coroutine[Any, Any, None]], receive: Callable[[], Awaitable[Any]]
+) -> Generator[Any, Any, Any]:
     """
-    Await a coroutine, and cancel it once when the listener raises.
+    Await a coroutine, and cancel it once when ``listen(receive)`` raises.
 
     Runs on: the loop. Cost: one task, if the coroutine waits for anything.
 
@@ -23,24 +27,24 @@ class UntilDisconnect:
 
     Source: Django 6.1, ``ASGIHandler.handle`` in core/handlers/asgi.py (a task group with the listener in it).
     """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as end:
+        return end.value
+    return (yield from Listening(listen(receive)).drive(work, waits_for))
 
-    __slots__ = ("_cause", "_listen", "_task", "_work")
 
-    def __init__(self, work: Coroutine[Any, Any, Any], listen: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._work = work
-        self._listen = listen
+class Listening:
+    """A listener beside the coroutine that the current task awaits."""
+
+    def __init__(self, listener: Coroutine[Any, Any, None]) -> None:
         self._cause: BaseException | None = None
-        self._task: asyncio.Task[Any] | None = None
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        work = self._work
-        try:
-            waits_for = work.send(None)
-        except StopIteration as end:
-            return end.value
         self._task = asyncio.current_task()
-        listener = asyncio.create_task(self._listen())
-        listener.add_done_callback(self._disconnected)
+        self._listener = asyncio.create_task(listener)
+        self._listener.add_done_callback(self._disconnected)
+
+    def drive(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
+        """Go on with a coroutine that waits for something."""
         try:
             while True:
                 try:
@@ -57,7 +61,7 @@ class UntilDisconnect:
             raise
         finally:
             self._task = None
-            listener.cancel()
+            self._listener.cancel()
         if self._uncancelled():
             raise self._cause  # type: ignore[misc]
         return result

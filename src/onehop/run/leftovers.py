@@ -1,14 +1,13 @@
 """
 Is a thread as clean as a new one? Asked on the thread itself, when a request has given it back.
 
-Theory of operation. ``threading.local`` objects can not be listed per thread, so all of them are known by
-object: every one that exists is found once, when request threads come into use; every later one is young first,
-so the young generation is looked at before each collection (a ``gc`` callback) and at each check-in. An object
-is recognised by its type, never by ``isinstance``, which would evaluate lazy users.
+Theory of operation. The interpreter tells how many ``threading.local`` objects the thread has touched
+(``touched.py``). Each must be known by object, so that its contents can be looked at; if one is not, it is searched
+for among all objects, the youngest first. An object is recognised by its type, never by ``isinstance``, which would
+evaluate lazy users.
 
 Guarantees: a thread that leaves anything in a ``threading.local``, an open transaction or a context variable
 behind is retired. Nothing is scrubbed.
-Assumes: CPython's generational collector. Once ``gc.freeze()`` has hidden objects, no thread counts as clean.
 """
 
 from __future__ import annotations
@@ -25,116 +24,143 @@ from typing import Any
 from django.db import close_old_connections, connections
 
 from onehop._django import asgiref_thread_local, connection_storage
+from onehop.run.touched import Probe, Touched, dict_of
 
-YOUNG_LIMIT = 20_000
-"""Objects in the young generation beyond which looking at it would cost more than a new thread (guessed: 1 ms)."""
+SEARCH_INTERVAL_S = 1.0
+"""The least time between two searches among all objects, each of which stops the process for a while."""
 
 ATOMS = (type(None), bool, int, float, str, bytes)
-_dict_of = threading.local.__getattribute__
 
 
 class ThreadLocals:
     """
-    Every ``threading.local`` object of the process, held weakly.
+    The ``threading.local`` objects of the process, held weakly.
 
     Attributes:
-        scan_ms: Duration of the first scan, in milliseconds; None before it.
+        search_ms: Duration of the last search among all objects, in milliseconds; None before the first.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, weakref.ref[Any]] = {}
         self._exempt: set[int] = set()
-        self._frozen = 0
-        self.scan_ms: float | None = None
+        self._begin_filled: set[int] = set()
+        self._searched = -SEARCH_INTERVAL_S
+        self.search_ms: float | None = None
 
     def start(self, keep: Iterable[Any] = ()) -> None:
         """
-        Find all objects, once, and follow new ones from now on.
+        Find all objects that exist now.
 
         Args:
             keep: Objects whose contents may stay on a thread.
         """
         self._exempt |= {id(local) for local in (connection_storage(), asgiref_thread_local, *keep)}
-        for key in self._exempt:
-            self._known.pop(key, None)
-        if self.scan_ms is None:
-            started = time.perf_counter()
-            self._frozen = gc.get_freeze_count()
-            gc.callbacks.append(self._around_collection)
-            self._register(gc.get_objects())
-            self.scan_ms = (time.perf_counter() - started) * 1000
+        if self.search_ms is None:
+            self._search()
 
-    def baseline(self) -> dict[int, dict[str, Any]]:
+    def begin(self) -> dict[int, dict[str, Any]]:
         """
-        Record what ``__init__`` of each ``threading.local`` subclass puts on this new thread.
+        Record what ``__init__`` puts on this new thread, for the objects of which some request needed to know.
 
-        Runs on: a new request thread, before its first job.
+        Runs on: a new request thread, before its first job. It runs the ``__init__`` of these objects.
 
         Returns:
-            Attributes by object id, for the subclasses that have an ``__init__`` of their own.
+            Attributes by object id. An object whose attributes can change inside is left out.
         """
         found = {}
         for key, local in self._objects():
-            if type(local).__init__ is not object.__init__:
+            if key in self._begin_filled:
                 try:
-                    contents = dict(_dict_of(local, "__dict__"))
+                    contents = dict(dict_of(local, "__dict__"))
                 except Exception:
-                    continue  # Its __init__ fails on a bare thread. Without a baseline the thread is retired.
+                    continue  # Its __init__ fails on a bare thread. Then the thread is retired.
                 if _is_comparable(contents):
                     found[key] = contents
         return found
 
-    def leftover(self, baseline: dict[int, dict[str, Any]]) -> str | None:
+    def leftover(self, touched: Touched, begun: dict[int, dict[str, Any]]) -> str | None:
         """
         Say which ``threading.local`` holds something on this thread that a new thread would not have.
 
         Runs on: the request thread, between requests.
 
+        Args:
+            touched: What the thread has touched.
+            begun: What ``begin`` returned on this thread.
+
         Returns:
             A sentence naming the object; None when there is nothing.
         """
-        if gc.get_freeze_count() > self._frozen:
-            return "gc.freeze() has hidden objects, so thread-locals can not be checked"
-        if gc.get_count()[0] > YOUNG_LIMIT:
-            return "too many new objects to look for thread-locals among them"
-        self._register(gc.get_objects(generation=0))
-        for key, local in self._objects():
+        held = self._held(touched)
+        for generation in range(3):
+            if len(held) >= touched.count():
+                break
+            if generation == 2 and time.monotonic() - self._searched < SEARCH_INTERVAL_S:
+                return "a thread-local that was used is not known yet"
+            self._search(generation)
+            held = self._held(touched)
+        if len(held) < touched.count():
+            return "a thread-local that was used can not be found among the objects of the garbage collector"
+        for key, local, contents in held:
+            if key in self._exempt:
+                continue
             if type(local).__init__ is object.__init__:
-                contents = _dict_of(local, "__dict__")
                 if contents:
                     return f"{_describe(local)} holds {', '.join(map(repr, contents))}"
-            elif key not in baseline:
-                return f"{_describe(local)} is newer than the thread, or begins with contents that can change inside"
-            elif not _is_unchanged(baseline[key], _dict_of(local, "__dict__")):
+            elif key not in begun:
+                self._begin_filled.add(key)
+                return f"{_describe(local)} is new to this thread, or begins with contents that can change inside"
+            elif not _is_unchanged(begun[key], contents):
                 return f"{_describe(local)} has changed"
         return None
+
+    def _held(self, touched: Touched) -> list[tuple[int, Any, dict[str, Any]]]:
+        """Return the known objects that the thread has touched, with their contents there."""
+        found = [(key, local, touched.contents(local)) for key, local in self._objects()]
+        return [(key, local, contents) for key, local, contents in found if contents is not None]
 
     def _objects(self) -> list[tuple[int, Any]]:
         pairs = [(key, reference()) for key, reference in list(self._known.items())]
         return [(key, local) for key, local in pairs if local is not None]
 
-    def _around_collection(self, phase: str, details: dict[str, int]) -> None:
-        if phase == "start":
-            self._register(gc.get_objects(generation=0))
-        elif details["generation"] == 0:  # what other threads made between the two
-            self._register(gc.get_objects(generation=1))
+    def _search(self, generation: int | None = None) -> None:
+        """Look among the objects of one generation, or of all. Of the oldest it takes milliseconds, so it is timed."""
+        started = time.monotonic()
+        self._register(gc.get_objects(generation))
+        if generation in (None, 2):
+            self._searched = time.monotonic()
+            self.search_ms = (self._searched - started) * 1000
 
     def _register(self, objects: list[Any]) -> None:
         types = set(map(type, objects))
-        wanted = {each for each in types if issubclass(each, threading.local)}
+        wanted = {each for each in types if issubclass(each, threading.local)} - {Probe}
         if not wanted:
             return
         for candidate in objects:
             if type(candidate) in wanted and id(candidate) not in self._known:
                 key = id(candidate)
-                if key not in self._exempt:
-                    self._known[key] = weakref.ref(candidate, partial(self._forget, key))
+                self._known[key] = weakref.ref(candidate, partial(self._forget, key))
 
     def _forget(self, key: int, _: weakref.ref[Any]) -> None:
         self._known.pop(key, None)
+        self._begin_filled.discard(key)
 
 
 thread_locals = ThreadLocals()
+
+
+class Fresh:
+    """
+    What a request thread was like before its first job.
+
+    Runs on: that thread.
+    """
+
+    __slots__ = ("contents", "touched")
+
+    def __init__(self) -> None:
+        self.touched = Touched()
+        self.contents = thread_locals.begin()
 
 
 def _is_comparable(contents: dict[str, Any]) -> bool:
@@ -186,14 +212,14 @@ def settle_connections() -> str | None:
     return problem
 
 
-def find_leftover(baseline: dict[int, dict[str, Any]]) -> str | None:
+def find_leftover(fresh: Fresh) -> str | None:
     """
     Say why this thread must not serve another request.
 
     Runs on: the request thread, between requests. Cost: tens of microseconds.
 
     Args:
-        baseline: What ``ThreadLocals.baseline`` returned on this thread.
+        fresh: What this thread was like before its first job.
 
     Returns:
         A sentence; None when the thread is as clean as a new one.
@@ -202,4 +228,4 @@ def find_leftover(baseline: dict[int, dict[str, Any]]) -> str | None:
     problem = settle_connections()
     if problem is None and len(contextvars.copy_context()):
         problem = "a context variable was set outside any request"
-    return problem or thread_locals.leftover(baseline)
+    return problem or thread_locals.leftover(fresh.touched, fresh.contents)

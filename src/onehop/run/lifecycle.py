@@ -33,7 +33,7 @@ from onehop._django import (
     thread_sensitive_context,
 )
 from onehop.errors import NoRequestThread
-from onehop.run.disconnect import UntilDisconnect
+from onehop.run.disconnect import until_disconnect
 from onehop.run.hop import hop_to_thread
 from onehop.run.lease import Lease
 from onehop.run.runners import fate_of_request
@@ -69,7 +69,7 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
             await handler.send_response(closing.response, send)
         else:
             work = _respond(handler, closing, request, send)
-            await UntilDisconnect(work, lambda: handler.listen_for_disconnect(receive))
+            await until_disconnect(work, handler.listen_for_disconnect, receive)
     except RequestAborted:
         closing.aborted = True
     except BaseException as error:

@@ -94,13 +94,13 @@ class RequestThread:
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.baseline: dict[int, dict[str, Any]] = {}
+        self.fresh: leftovers.Fresh | None = None
         self.keeps_connections = False
         threading.Thread(target=self._work, name=f"onehop-request-{next(_numbers)}", daemon=True).start()
 
     def _work(self) -> None:
         if pool.reuse:
-            self.baseline = leftovers.thread_locals.baseline()
+            self.fresh = leftovers.Fresh()
         while (job := self.jobs.get()) is not None:
             job.run()
             del job
@@ -190,9 +190,9 @@ class RequestThreads:
 
     def _check_in(self, thread: RequestThread) -> None:
         problem: str | None = "THREAD_REUSE is 'never'"
-        if self.reuse:
+        if self.reuse and thread.fresh is not None:
             try:
-                problem = leftovers.find_leftover(thread.baseline)
+                problem = leftovers.find_leftover(thread.fresh)
                 thread.keeps_connections = bool(connections.all(initialized_only=True))
             except Exception as error:
                 problem = f"it could not be inspected: {error!r}"
