@@ -12,7 +12,7 @@ from django.test import override_settings
 from django.urls import re_path
 
 from onehop.handler import OnehopASGIHandler
-from onehop.run import threads
+from onehop.run import leftovers, threads
 from tests import asgi
 from tests.project.settings import DEFAULT_MIDDLEWARE
 from tests.run.stacks import Around
@@ -38,8 +38,9 @@ def watchdog():
 
 
 @pytest.fixture(autouse=True)
-def pool(watchdog):
-    """Give every test an empty pool; at the end no thread is busy, and all idle ones end."""
+def pool(watchdog, monkeypatch):
+    """Give every test an empty pool that may search at once; at the end no thread is busy, and all idle ones end."""
+    monkeypatch.setattr(leftovers, "STOP_INTERVAL_S", 0)
     retire_idle()
     threads.pool.__init__()
     yield threads.pool

@@ -5,6 +5,7 @@ import contextvars
 import gc
 import random
 import threading
+import time
 import types
 
 import pytest
@@ -256,6 +257,22 @@ def test_it_is_found_when_it_is_made_while_a_collection_begins(site, fresh):
     assert two_requests(site(second_view)) == b"None"
 
 
+def test_as_long_as_it_may_not_be_searched_for_no_thread_is_kept(site, fresh, monkeypatch):
+    """Looking at all objects stops the process, so it is done once a second at most; until then threads are retired."""
+
+    def view(request):
+        answer = remember(request)
+        collect_often()
+        return answer
+
+    monkeypatch.setattr(leftovers, "STOP_INTERVAL_S", 1_000)
+    monkeypatch.setattr(leftovers.thread_locals, "_stopped", time.monotonic())
+
+    assert two_requests(site(view)) == b"None"
+    assert pool.drain(5)
+    assert list(pool.retired) == ["a thread-local that was used is not known yet"] * 2
+
+
 @pytest.fixture
 def filled():
     """Return a thread-local that begins with a list that is not empty."""
@@ -279,6 +296,28 @@ def test_an_emptied_default_is_a_change(site, filled):
         return HttpResponse(" ".join(found))
 
     assert two_requests(site(view)) == b"default"
+
+
+def test_a_thread_that_was_left_as_it_began_is_used_again(site, fresh):
+    """One thread is retired to learn that an object begins with contents; the next ones are compared with that."""
+
+    class Begun(threading.local):
+        def __init__(self):
+            self.depth = 0
+
+    begun = Begun()
+    gc.collect()
+
+    def view(request):
+        begun.depth += 1
+        begun.depth -= 1
+        return HttpResponse(str(begun.depth))
+
+    with asgi.counting() as counts:
+        interleaved(site(view), [None] * 6, concurrency=1)
+    pool.drain(5)
+
+    assert (counts["threads"], len(pool.retired)) == (2, 1)
 
 
 def test_what_no_request_has_touched_retires_no_thread(site, filled):

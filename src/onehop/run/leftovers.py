@@ -26,8 +26,8 @@ from django.db import close_old_connections, connections
 from onehop._django import asgiref_thread_local, connection_storage
 from onehop.run.touched import Probe, Touched, dict_of
 
-SEARCH_INTERVAL_S = 1.0
-"""The least time between two searches among all objects, each of which stops the process for a while."""
+STOP_INTERVAL_S = 1.0
+"""The least time between two looks at all objects of the process, each of which stops it for some milliseconds."""
 
 ATOMS = (type(None), bool, int, float, str, bytes)
 
@@ -44,7 +44,8 @@ class ThreadLocals:
         self._known: dict[int, weakref.ref[Any]] = {}
         self._exempt: set[int] = set()
         self._begin_filled: set[int] = set()
-        self._searched = -SEARCH_INTERVAL_S
+        self._names: dict[int, str] = {}
+        self._stopped = -STOP_INTERVAL_S
         self.search_ms: float | None = None
 
     def start(self, keep: Iterable[Any] = ()) -> None:
@@ -54,7 +55,9 @@ class ThreadLocals:
         Args:
             keep: Objects whose contents may stay on a thread.
         """
-        self._exempt |= {id(local) for local in (connection_storage(), asgiref_thread_local, *keep)}
+        exempt = [connection_storage(), asgiref_thread_local, *keep]
+        self._register(exempt)
+        self._exempt |= set(map(id, exempt))
         if self.search_ms is None:
             self._search()
 
@@ -95,7 +98,7 @@ class ThreadLocals:
         for generation in range(3):
             if len(held) >= touched.count():
                 break
-            if generation == 2 and time.monotonic() - self._searched < SEARCH_INTERVAL_S:
+            if generation == 2 and self._may_not_stop():
                 return "a thread-local that was used is not known yet"
             self._search(generation)
             held = self._held(touched)
@@ -106,12 +109,12 @@ class ThreadLocals:
                 continue
             if type(local).__init__ is object.__init__:
                 if contents:
-                    return f"{_describe(local)} holds {', '.join(map(repr, contents))}"
+                    return f"{self._name(key, local)} holds {', '.join(map(repr, contents))}"
             elif key not in begun:
                 self._begin_filled.add(key)
-                return f"{_describe(local)} is new to this thread, or begins with contents that can change inside"
+                return f"{self._name(key, local)} is new to this thread, or begins with contents that can change inside"
             elif not _is_unchanged(begun[key], contents):
-                return f"{_describe(local)} has changed"
+                return f"{self._name(key, local)} has changed"
         return None
 
     def _held(self, touched: Touched) -> list[tuple[int, Any, dict[str, Any]]]:
@@ -123,13 +126,31 @@ class ThreadLocals:
         pairs = [(key, reference()) for key, reference in list(self._known.items())]
         return [(key, local) for key, local in pairs if local is not None]
 
+    def _name(self, key: int, local: Any) -> str:
+        """Name an object by the module attribute that holds it; if there is none, or no time to look, by its type."""
+        by_type = f"a {type(local).__module__}.{type(local).__qualname__}"
+        if key not in self._names:
+            if self._may_not_stop():
+                return by_type
+            self._stopped = time.monotonic()
+            self._names[key] = by_type
+            for holder in gc.get_referrers(local):
+                if type(holder) is dict and "__name__" in holder and "__spec__" in holder:
+                    name = next((name for name, value in holder.items() if value is local), None)
+                    if name is not None:
+                        self._names[key] = f"{holder['__name__']}.{name}"
+        return self._names[key]
+
+    def _may_not_stop(self) -> bool:
+        return time.monotonic() - self._stopped < STOP_INTERVAL_S
+
     def _search(self, generation: int | None = None) -> None:
         """Look among the objects of one generation, or of all. Of the oldest it takes milliseconds, so it is timed."""
         started = time.monotonic()
         self._register(gc.get_objects(generation))
         if generation in (None, 2):
-            self._searched = time.monotonic()
-            self.search_ms = (self._searched - started) * 1000
+            self._stopped = time.monotonic()
+            self.search_ms = (self._stopped - started) * 1000
 
     def _register(self, objects: list[Any]) -> None:
         types = set(map(type, objects))
@@ -143,7 +164,9 @@ class ThreadLocals:
 
     def _forget(self, key: int, _: weakref.ref[Any]) -> None:
         self._known.pop(key, None)
+        self._exempt.discard(key)
         self._begin_filled.discard(key)
+        self._names.pop(key, None)
 
 
 thread_locals = ThreadLocals()
@@ -177,16 +200,6 @@ def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
         and all(now[name] is value for name, value in before.items())
         and _is_comparable(now)
     )
-
-
-def _describe(local: Any) -> str:
-    """Name a ``threading.local`` by the module attribute that holds it, else by its type."""
-    for holder in gc.get_referrers(local):
-        if type(holder) is dict and "__name__" in holder and "__spec__" in holder:
-            name = next((name for name, value in holder.items() if value is local), None)
-            if name is not None:
-                return f"{holder['__name__']}.{name}"
-    return f"a {type(local).__module__}.{type(local).__qualname__}"
 
 
 def settle_connections() -> str | None:
