@@ -41,7 +41,7 @@ def inner_middleware(instance: Any) -> Any:
     is not seen through.
     """
     module = sys.modules.get("sentry_sdk.integrations.django.middleware")
-    call = getattr(type(instance), "__call__", None)
+    call = getattr(type(instance), "__call__", None)  # noqa: B004  (the function itself is looked at)
     if module is None or type(call) is not FunctionType or call.__code__.co_filename != module.__file__:
         return instance
     import sentry_sdk

@@ -1,4 +1,4 @@
-"""How the interpreter keeps ``threading.local`` objects is known: ``run/touched.py`` tells what a thread has touched."""
+"""The interpreter keeps ``threading.local`` objects in a way that ``run/touched.py`` knows."""
 
 import threading
 

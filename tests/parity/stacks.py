@@ -51,7 +51,7 @@ class Spec:
 
 specs = st.builds(
     Spec,
-    kind=st.sampled_from(KINDS + ("hooks", "classic")),
+    kind=st.sampled_from((*KINDS, "hooks", "classic")),
     around=st.sampled_from(AROUND),
     hooks=st.dictionaries(st.sampled_from(HOOKS), st.sampled_from(DOES + ("pass",) * 5)),
     async_hooks=st.booleans(),

@@ -268,7 +268,9 @@ def receivers(request, connect):
         "sync": (sync_started, sync_finished),
         "async": (async_started, async_finished),
     }
-    for signal, receiver in zip((signals.request_started, signals.request_finished), by_kind[request.param], strict=False):
+    for signal, receiver in zip(
+        (signals.request_started, signals.request_finished), by_kind[request.param], strict=False
+    ):
         connect(signal, receiver)
     return SimpleNamespace(kind=request.param, received=received)
 
@@ -547,7 +549,7 @@ class LateHooks(MiddlewareMixin):
 @pytest.mark.parametrize("drive", [a_disconnect_in_the_view, a_cancellation_in_the_view])
 @pytest.mark.parametrize("kind", ["Classic", "DeclaredClassic"])
 def test_a_wrapper_around_a_late_sync_view_is_unwound(site, scene, kind, drive):
-    """Its ``get_response`` raises ``CancelledError``, so that its ``finally`` runs, and its ``except Exception`` not."""
+    """Its ``get_response`` raises ``CancelledError``, so its ``finally`` runs, its ``except Exception`` not."""
     Unwound.log = scene.log
     scene.application = site(scene.sync_view, [f"{__name__}.Unwound{kind}"])
 

@@ -153,7 +153,7 @@ print(asgi.get(application).body.decode())
 @pytest.mark.parametrize("requests", [0, 1, 40])
 def test_the_process_ends_quietly_while_threads_are_idle(requests):
     """Idle threads neither hold the interpreter's exit up nor say anything."""
-    code, output, errors, seconds = run_script(f"""
+    code, output, errors, _seconds = run_script(f"""
 async def main():
     await asyncio.gather(*(asgi.request(application) for _ in range({requests})))
 
@@ -169,7 +169,7 @@ atexit.register(lambda: print(time.monotonic() - ended < 2))
 
 def test_the_exit_waits_for_a_view_that_still_runs():
     """The client is gone and the loop has ended: the view ends, its request is closed, then the process."""
-    code, output, errors, seconds = run_script("""
+    code, output, errors, _seconds = run_script("""
 busy = threading.Event()
 from django.core.signals import request_finished
 
@@ -220,7 +220,7 @@ print("loop ended", flush=True)
 
 def test_the_exit_is_bounded_while_a_view_waits_for_the_loop():
     """A view that waits for a loop that has ended cannot end; the process does."""
-    code, output, errors, seconds = run_script("""
+    code, output, _errors, seconds = run_script("""
 busy = threading.Event()
 
 def view(request):
@@ -266,7 +266,9 @@ asgi.get(application)
     assert (code, output, errors) == (3, ["finished"], [])
 
 
-@pytest.mark.parametrize(("value", "name"), [("1", "ASGIHandler"), ("0", "OnehopASGIHandler"), ("", "OnehopASGIHandler")])
+@pytest.mark.parametrize(
+    ("value", "name"), [("1", "ASGIHandler"), ("0", "OnehopASGIHandler"), ("", "OnehopASGIHandler")]
+)
 def test_onehop_disable_gives_stock_django(value, name):
     """``ONEHOP_DISABLE=1`` in the environment takes effect without a change of code."""
     code, output, errors, _ = run_script(

@@ -15,7 +15,9 @@ from typing import Any
 
 @types.coroutine
 def until_disconnect(
-    work: Coroutine[Any, Any, Any], listen: Callable[[Any], Coroutine[Any, Any, None]], receive: Callable[[], Awaitable[Any]]
+    work: Coroutine[Any, Any, Any],
+    listen: Callable[[Any], Coroutine[Any, Any, None]],
+    receive: Callable[[], Awaitable[Any]],
 ) -> Generator[Any, Any, Any]:
     """
     Await a coroutine, and cancel it once when ``listen(receive)`` raises.

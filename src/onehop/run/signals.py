@@ -23,14 +23,14 @@ from onehop.run.hop import hop_to_thread
 
 
 def _connections_are_closed() -> bool:
-    for wrapper in opened_on_loop(connections):
+    for wrapper in opened_on_loop(connections):  # noqa: SIM110  (a generator costs as much as the rest)
         if wrapper.connection is not None:
             return False
     return True
 
 
 def _caches_close_nothing() -> bool:
-    for cache in opened_on_loop(caches):
+    for cache in opened_on_loop(caches):  # noqa: SIM110
         if type(cache).close is not BaseCache.close:
             return False
     return True

@@ -54,9 +54,7 @@ def make_guard(row: Row, middleware: Any) -> Guard:
     Returns:
         A function of the hook, as it was looked up for this call, and its arguments: why it may block now, or None.
     """
-    further = (
-        None if row.further is None else _guard(replace(row, blocks=row.further, unreached=()), middleware, None)
-    )
+    further = None if row.further is None else _guard(replace(row, blocks=row.further, unreached=()), middleware, None)
     return _guard(row, middleware, further)
 
 
@@ -113,7 +111,9 @@ def _answer(row: Row) -> str:
     """Return the statements that end the guard: they return the first reason there is, or None."""
     lines = ["if _type(_request) is not _Request and (_reason := _custom_request(_request)): return _reason"]
     if row.response:
-        lines.append("if _type(_response) is not _Response and (_reason := _custom_response(_response)): return _reason")
+        lines.append(
+            "if _type(_response) is not _Response and (_reason := _custom_response(_response)): return _reason"
+        )
     if row.blocks is not None:
         asked = f"_blocks(_mw, {ARGUMENTS[row.hook]})"
         if row.further is not None:
