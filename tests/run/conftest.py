@@ -44,7 +44,7 @@ def pool(watchdog, monkeypatch):
     retire_idle()
     threads.pool.__init__()
     yield threads.pool
-    drained = threads.pool.drain(10)
+    drained = threads.pool.drain(10) and not (threads.pool._busy or threads.pool._closing)
     retire_idle()
     threads.pool.__init__()
     assert drained, "a request thread is still busy"
@@ -53,7 +53,7 @@ def pool(watchdog, monkeypatch):
 def retire_idle():
     """End all idle request threads, and wait until they have."""
     while threads.pool._idle:
-        threads.pool._idle.pop().jobs.put(None)
+        threads.pool._idle.pop().end()
     for thread in threading.enumerate():
         if thread.name.startswith("onehop-request"):
             thread.join(5)

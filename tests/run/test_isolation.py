@@ -481,7 +481,7 @@ def test_the_context_of_a_thread_stays_empty(site):
         await asgi.request(application)
         await until(lambda: not (pool._busy or pool._closing))
         job = Job(lambda: threads_context.append(list(contextvars.copy_context())))
-        pool._idle[0].jobs.put(job)
+        pool._idle[0].do(job)
         await asyncio.wrap_future(job.future)
 
     run(look())

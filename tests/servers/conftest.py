@@ -1,30 +1,41 @@
 """Real servers in processes of their own, each ended by its pid; their log is shown when a test fails."""
 
 import http.client
+import json
 import os
+import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 TARGET = "tests.servers.asgi:application"
+LATE = "import sys, uvicorn; uvicorn.Server(uvicorn.Config(sys.argv[2], port=int(sys.argv[1]))).run()"
 COMMANDS = {
-    "uvicorn": ["uvicorn", "--port", "{port}", TARGET],
-    "daphne": ["daphne", "-b", "127.0.0.1", "-p", "{port}", TARGET],
-    "granian": ["granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", TARGET],
-    "hypercorn": ["hypercorn", "--bind", "127.0.0.1:{port}", TARGET],
+    "uvicorn": ["-m", "uvicorn", "--port", "{port}", TARGET],
+    "daphne": ["-m", "daphne", "-b", "127.0.0.1", "-p", "{port}", TARGET],
+    "granian": ["-m", "granian", "--interface", "asgi", "--host", "127.0.0.1", "--port", "{port}", TARGET],
+    "hypercorn": ["-m", "hypercorn", "--bind", "127.0.0.1:{port}", TARGET],
+    "uvicorn that imports late": ["-c", LATE, "{port}", TARGET],
 }
-PATIENCE_S = 20
+SERVERS = ["uvicorn", "daphne", "granian", "hypercorn"]
+SERVERS_OWN = ("date", "server", "connection", "keep-alive", "transfer-encoding")
+EXPECTED_TRACEBACK = re.compile(r"ValueError: of the view|DisallowedHost: ")
+RANDOM = re.compile(r"(csrftoken|expires)=[^;]+")
+COMPLAINTS = re.compile(r"never retrieved|never awaited|was destroyed but it is pending|CancelledError")
+PATIENCE_S, START_S = 10, 30
 
 
-def wait_until(condition, what):
+def wait_until(condition, what, limit_s=PATIENCE_S):
     """Wait until a condition holds, with a limit."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen"
         time.sleep(0.02)
@@ -38,33 +49,39 @@ def free_port():
 
 
 class Served:
-    """One running server."""
+    """
+    One server, which starts now and is used once ``wait`` has returned.
+
+    With ``watch`` the site has receivers of its own for the signals of a request, and notes what they receive.
+    """
 
     def __init__(self, name, folder, *, stock=False, watch=False):
-        self.name = name
+        self.name, self.watch = name, watch
         self.port = free_port()
         self.events_file, self.gate, self.log_file = folder / "events", folder / "gate", folder / "log"
         self.events_file.touch()
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "DJANGO_SETTINGS_MODULE": "tests.servers.settings",
             "EVENTS": str(self.events_file),
             "GATE": str(self.gate),
             "ONEHOP_DISABLE": "1" if stock else "",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), *sys.path])),
+            "PYTHONPYCACHEPREFIX": str(folder.parent / "pycache"),
             "PYTHONUNBUFFERED": "1",
             "WATCH": "1" if watch else "",
         }
         command = [part.format(port=self.port) for part in COMMANDS[name]]
         with open(self.log_file, "wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def wait(self):
+        """Wait until the server listens; show its log if it does not."""
         try:
-            wait_until(self.is_up, f"the start of {name}")
+            wait_until(self.is_up, f"the start of {self.name}", START_S)
         except BaseException:
             print(self.log)
-            self.end()
             raise
 
     @property
@@ -73,7 +90,27 @@ class Served:
 
     @property
     def events(self):
-        return self.events_file.read_text().split("\n")[:-1]
+        return self.events_file.read_text().splitlines()
+
+    def noted(self, *events):
+        """Return those of some events that this site notes."""
+        return [each for each in events if self.watch or each not in ("started", "finished")]
+
+    def settle(self):
+        """Wait until all requests so far are finished, and no sync view runs; return the number of events."""
+
+        def settled():
+            events = self.events
+            views = [event.split()[1] for event in events if event.startswith("view") and " on " in event]
+            opened, closed = events.count("started"), events.count("finished")
+            return opened == closed and views.count("entered") == views.count("ended") and len(events)
+
+        return wait_until(settled, "the end of all requests")
+
+    def wait_for_events(self, since, count):
+        """Wait until a number of events was noted since some number; return all there are then."""
+        wait_until(lambda: len(self.events) >= since + count, f"{count} events after number {since}")
+        return self.events[since:]
 
     def is_up(self):
         assert self.process.poll() is None, "the server has ended"
@@ -83,18 +120,24 @@ class Served:
             return False
         return True
 
-    def fetch(self, path, method="GET", body=None, headers=()):
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+
+    def fetch(self, path, method="GET", body=None, headers=(), connection=None):
         """Send a request; return status, headers that are not the server's own, and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        used = connection or self.connect()
         try:
-            sent = {"X-Sent": "yes", "Host": "localhost", **dict(headers)}
-            connection.request(method, path, body, sent)
-            answer = connection.getresponse()
-            servers_own = ("date", "server", "connection", "keep-alive", "transfer-encoding")
-            kept = [(name.lower(), value) for name, value in answer.getheaders() if name.lower() not in servers_own]
-            return answer.status, sorted(kept), answer.read()
+            used.request(method, path, body, {"X-Sent": "yes", "Host": "localhost", **dict(headers)})
+            answer = used.getresponse()
+            received = [(name.lower(), RANDOM.sub(r"\1=…", value)) for name, value in answer.getheaders()]
+            return answer.status, [each for each in received if each[0] not in SERVERS_OWN], answer.read()
         finally:
-            connection.close()
+            if connection is None:
+                used.close()
+
+    def state(self):
+        """Return the numbers of hops so far, and of the threads and tasks that are there now."""
+        return json.loads(self.fetch("/state/")[2])
 
     def ask(self, path):
         """Send a request and return the socket, with the answer still to come."""
@@ -102,50 +145,73 @@ class Served:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return client
 
-    def wait_for(self, event, count=1):
-        wait_until(lambda: self.events.count(event) >= count, f"{event!r}")
+    def complaints(self):
+        """Return what the log tells of lost tasks, and its unexpected tracebacks."""
+        self.state()
+        log = self.log
+        tracebacks = log.count("Traceback") - len(EXPECTED_TRACEBACK.findall(log))
+        return COMPLAINTS.findall(log) + ["Traceback"] * tracebacks
 
     def end(self):
-        """End the server; return its exit code and the seconds that took."""
+        """End the server; return its exit code."""
         self.gate.touch()
-        started = time.monotonic()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(PATIENCE_S)
-        return self.process.returncode, time.monotonic() - started
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(PATIENCE_S)
+        for pid in filter(str.isdigit, self.events[:1]):  # granian serves in a child
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        return self.process.returncode
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
-def server(request, tmp_path_factory):
-    """Serve with Onehop, and note every signal."""
-    served = Served(request.param, tmp_path_factory.mktemp(request.param), watch=True)
-    yield served
-    served.end()
+def hang_up(client, abruptly=False):
+    """Close a client's connection, with or without a goodbye."""
+    if abruptly:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
 
 
-@pytest.fixture(scope="module")
-def stock(server, tmp_path_factory):
-    """Serve with the same server, and ``ONEHOP_DISABLE=1``."""
-    served = Served(server.name, tmp_path_factory.mktemp(f"stock-{server.name}"), stock=True)
-    yield served
-    served.end()
+@pytest.fixture(scope="module", params=SERVERS)
+def three(request, tmp_path_factory):
+    """Start a server three times: on Onehop, on Onehop with receivers of the site's own, and on stock Django."""
+    kinds = {"plain": {}, "watched": {"watch": True}, "stock": {"stock": True, "watch": True}}
+    with ExitStack() as stack:
+        servers = {}
+        for kind, keywords in kinds.items():
+            servers[kind] = Served(request.param, tmp_path_factory.mktemp(f"{request.param}-{kind}"), **keywords)
+            stack.callback(servers[kind].end)
+        for served in servers.values():
+            served.wait()
+        yield servers
 
 
 @pytest.fixture
-def start(tmp_path):
-    """Start servers that a test ends itself."""
-    started = []
+def plain(three):
+    return three["plain"]
 
-    def start_one(name, **keywords):
-        started.append(Served(name, tmp_path, **keywords))
-        return started[-1]
 
-    yield start_one
-    for served in started:
+@pytest.fixture
+def stock(three):
+    return three["stock"]
+
+
+@pytest.fixture(params=["plain", "watched"])
+def server(request, three):
+    """Onehop, without and with receivers."""
+    return three[request.param]
+
+
+@pytest.fixture
+def short_lived(request, tmp_path):
+    """Start one server, named by the test's parameter, that the test may end itself."""
+    served = Served(request.param, tmp_path)
+    try:
+        served.wait()
+        yield served
+    finally:
         served.end()
 
 

@@ -76,7 +76,7 @@ class Lease(Executor):
             if self._thread is None:
                 self._backlog.append(job)
             else:
-                self._thread.jobs.put(job)
+                self._thread.do(job)
         return job.future
 
     def post(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -105,7 +105,7 @@ class Lease(Executor):
             thread.open()
             backlog, self._backlog = self._backlog, []
             for job in backlog:
-                thread.jobs.put(job)
+                thread.do(job)
 
     def refuse(self, error: Exception) -> None:
         """Fail all jobs that wait for a thread."""

@@ -85,15 +85,18 @@ class Job:
 
 class RequestThread:
     """
-    One thread with a queue of jobs.
+    One thread that does jobs in order.
 
     Attributes:
-        jobs: Done in order. None ends the thread.
+        fresh: What the thread was like before its first job; None as long as it has not begun.
+        unfinished: Jobs that wait or run.
         keeps_connections: True when the last request left database connections open, as CONN_MAX_AGE allows.
     """
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self.unfinished = 0
         self.fresh: leftovers.Fresh | None = None
         self.keeps_connections = False
         threading.Thread(target=self._work, name=f"onehop-request-{next(_numbers)}", daemon=True).start()
@@ -101,16 +104,28 @@ class RequestThread:
     def _work(self) -> None:
         if pool.reuse:
             self.fresh = leftovers.Fresh()
-        while (job := self.jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             job.run()
             del job
+            with self._lock:
+                self.unfinished -= 1
         connections.close_all()
+
+    def do(self, job: Job) -> None:
+        """Have a job done after those before it."""
+        with self._lock:
+            self.unfinished += 1
+        self._jobs.put(job)
+
+    def end(self) -> None:
+        """Have the thread end after the last job."""
+        self._jobs.put(None)
 
     def open(self) -> None:
         """Have the work of Django's ``request_started`` receivers done before the next job, where there is some."""
         if self.keeps_connections:
             self.keeps_connections = False
-            self.jobs.put(Job(_reopen))
+            self.do(Job(_reopen))
 
 
 def _reopen() -> None:
@@ -131,6 +146,7 @@ class RequestThreads:
 
     def __init__(self, *, reuse: bool = True, limit: int | None = None) -> None:
         self._lock = threading.Lock()
+        self._threads: set[RequestThread] = set()
         self._idle: deque[RequestThread] = deque()
         self._waiting: deque[Waiter] = deque()
         self._closing = 0
@@ -166,12 +182,16 @@ class RequestThreads:
 
     def give_back(self, thread: RequestThread) -> None:
         """Have an announced thread inspected, on itself, then used again or retired."""
-        thread.jobs.put(Job(self._check_in, (thread,)))
+        thread.do(Job(self._check_in, (thread,)))
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until no thread is busy or closing. Returns False when the time was not enough."""
+        """
+        Wait until no thread has a job. Returns False when the time was not enough.
+
+        A lease that nobody will end, because the server has left its loop, is not waited for.
+        """
         deadline = time.monotonic() + timeout_s
-        while self._busy or self._closing:
+        while any(thread.unfinished for thread in list(self._threads)):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.005)
@@ -182,11 +202,13 @@ class RequestThreads:
 
     def _start(self) -> RequestThread:
         try:
-            return RequestThread()
+            thread = RequestThread()
         except BaseException:
             with self._lock:
                 self._busy -= 1
             raise
+        self._threads.add(thread)
+        return thread
 
     def _check_in(self, thread: RequestThread) -> None:
         problem: str | None = "THREAD_REUSE is 'never'"
@@ -208,7 +230,8 @@ class RequestThreads:
             self.retired.append(problem)
             logger.debug("A request thread was retired: %s.", problem)
         if not keep:
-            thread.jobs.put(None)
+            self._threads.discard(thread)
+            thread.end()
         if waiter is not None:
             self._serve(waiter, thread if keep else None)
 
