@@ -7,6 +7,8 @@ The request path: ``asgi.py`` → ``OnehopASGIHandler.handle`` → ``run/lifecyc
 
 from __future__ import annotations
 
+import logging
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -28,6 +30,8 @@ from onehop.run.threads import pool
 from onehop.run.touched import can_be_told
 from onehop.run.walk import walk_from
 from onehop.steps import Mode, Plan
+
+logger = logging.getLogger("onehop")
 
 STOCK_GET_RESPONSE = BaseHandler.get_response_async if is_djangos_own(BaseHandler.get_response_async) else None
 
@@ -88,7 +92,14 @@ class OnehopASGIHandler(ASGIHandler):
         self._plan = None
         self.plan  # noqa: B018  (mistakes in declarations are reported at start-up)
         self._plan = None
-        pool.reuse = self.options.thread_reuse == "clean" and can_be_told()
+        pool.reuse = self.options.thread_reuse == "clean"
+        if pool.reuse and not can_be_told():
+            pool.reuse = False
+            logger.warning(
+                "Every request that needs a thread starts one, as if ONEHOP['THREAD_REUSE'] were 'never': "
+                "this Python (%s) does not tell what a thread has left in its threading.local objects.",
+                sys.version.partition(" ")[0],
+            )
         pool.limit = self.options.max_request_threads
         if pool.reuse:
             leftovers.thread_locals.start(map(find_thread_local, sorted(self.options.keep_thread_locals)))

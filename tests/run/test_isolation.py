@@ -13,6 +13,7 @@ from asgiref.local import Local
 from crum import get_current_request
 from django.http import HttpResponse
 
+from onehop import handler
 from onehop.run import leftovers
 from onehop.run.threads import Job, pool
 from tests import asgi
@@ -433,6 +434,20 @@ def test_never_does_not_use_threads_that_were_kept_before(site):
 
 
 kept = threading.local()
+
+
+def test_a_python_that_does_not_tell_gives_every_request_a_new_thread(site, monkeypatch, caplog):
+    """Where it is not known what a thread has touched, no thread is used twice, and one warning says so."""
+    monkeypatch.setattr(handler, "can_be_told", lambda: False)
+    application = site(sync_view)
+    told = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+
+    with asgi.counting() as counts:
+        interleaved(application, [None] * 5, concurrency=1)
+
+    assert counts["threads"] == 5
+    assert len(told) == 1 and "THREAD_REUSE" in told[0]
 
 
 def test_a_kept_thread_local_does_not_retire_its_thread(site):
