@@ -318,7 +318,8 @@ def test_a_thread_that_was_left_as_it_began_is_used_again(site, fresh):
         interleaved(site(view), [None] * 6, concurrency=1)
     pool.drain(5)
 
-    assert (counts["threads"], len(pool.retired)) == (2, 1)
+    assert ["Begun" in reason for reason in pool.retired].count(True) == 1
+    assert counts["threads"] == 1 + len(pool.retired) < 5  # the test suite itself may have such objects, too
 
 
 def test_what_no_request_has_touched_retires_no_thread(site, filled):
