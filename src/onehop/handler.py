@@ -1,7 +1,7 @@
 """
 Django's ASGI handler, with the plan in the place of the middleware chain.
 
-The request path: ``asgi.py`` → ``OnehopASGIHandler.handle`` → ``run/lifecycle.serve`` → Django's
+The request path: ``asgi.py`` → ``OnehopASGIHandler.__call__`` → ``run/lifecycle.serve`` → Django's
 ``run_get_response`` → ``get_response_async`` here → ``run/runners.run_on_loop`` drives ``run/walk``.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from django.core.handlers.asgi import ASGIHandler
@@ -33,6 +33,7 @@ from onehop.steps import Mode, Plan
 
 logger = logging.getLogger("onehop")
 
+STOCK_CALL = ASGIHandler.__call__ if is_djangos_own(ASGIHandler.__call__) else None
 STOCK_GET_RESPONSE = BaseHandler.get_response_async if is_djangos_own(BaseHandler.get_response_async) else None
 
 
@@ -138,9 +139,20 @@ class OnehopASGIHandler(ASGIHandler):
     def _forget_plan(self, **_: Any) -> None:
         self._plan = None
 
-    def handle(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """
+        Answer one request. An agent's patch of Django's method is called, and comes back through ``handle``.
+
+        Source: Django 6.1, ``ASGIHandler.__call__``, which makes a thread-sensitive context; ``serve`` makes it here.
+        """
+        if scope["type"] == "http" and ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE:
+            await serve(self, self.sender, scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
-        return serve(self, self.sender, scope, receive, send)
+        await serve(self, self.sender, scope, receive, send)
 
     async def get_response_async(self, request: Any) -> Any:
         """
@@ -169,3 +181,6 @@ class OnehopASGIHandler(ASGIHandler):
             return run_on_thread(walk)
 
         return get_response_async if mode is Mode.ASYNC else get_response
+
+
+HANDLE = OnehopASGIHandler.handle

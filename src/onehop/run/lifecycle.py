@@ -2,8 +2,8 @@
 Open and close a request under ASGI.
 
 Theory of operation. ``serve`` does what Django's ``ASGIHandler.handle`` does, with Django's own methods. It
-registers a lease for the request's thread-sensitive context, so that everything blocking finds one thread, and
-closes exactly once, whatever ended the request. Closing waits for nobody when all that closes is Django's own:
+registers a lease for a thread-sensitive context, so that everything blocking finds one thread, and closes exactly
+once, whatever ended the request. Closing waits for nobody when all that closes is Django's own:
 on the loop if nothing was opened on a thread, else as a *post* behind the last job of the request thread.
 
 Guarantees: one ``request_finished`` and at most one ``response.close()`` per request; the body file is open as
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections.abc import Coroutine
 from typing import Any
 
 from django.core import signals
@@ -26,6 +27,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from onehop._django import (
+    ThreadSensitiveContext,
     asgiref_thread_local,
     executors_by_context,
     is_nested,
@@ -52,19 +54,17 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
         send: ASGI send callable.
     """
     __traceback_hide__ = True
+    closing = Closing(sender)
     try:
-        body_file = await handler.read_body(receive)
-    except RequestAborted:
-        return
-    closing = Closing(sender, body_file)
-    try:
+        closing.body_file = await handler.read_body(receive)
         set_script_prefix(get_script_prefix(scope))
-        try:
-            await asend(signals.request_started, sender, scope=scope)
-        except NoRequestThread as error:
-            await _refuse(handler, closing, error, send)
-            return
-        request, closing.response = handler.create_request(scope, body_file)
+        if not (work_of(signals.request_started) is Work.NONE and nobody_watches()):
+            try:
+                await asend(signals.request_started, sender, scope=scope)
+            except NoRequestThread as error:
+                await _refuse(handler, closing, error, send)
+                return
+        request, closing.response = handler.create_request(scope, closing.body_file)
         if request is None:
             await handler.send_response(closing.response, send)
         else:
@@ -77,7 +77,9 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
         closing.detached = not isinstance(error, Exception)
         raise
     finally:
-        await closing.close()
+        waiting = closing.close()
+        if waiting is not None:
+            await waiting
 
 
 async def _respond(handler: Any, closing: Closing, request: Any, send: Any) -> None:
@@ -105,51 +107,74 @@ class Closing:
 
     Attributes:
         sender: The class in whose name ``request_finished`` is sent.
+        body_file: The request's body. None as long as it was not read: then nothing was opened.
         response: The response to close; None as long as there is none.
         aborted: True once the request was aborted; code on the request thread looks at it.
         orphan: A response that was made, also when the request was aborted before it could be sent.
         detached: True when nobody may wait for the closing: the server has cancelled the request's task.
     """
 
-    def __init__(self, sender: type, body_file: Any) -> None:
+    body_file: Any = None
+    response: Any = None
+    aborted = False
+    orphan: Any = None
+    detached = False
+    _finished = False
+    _lease: Lease | None = None
+    _entered: contextvars.Token[ThreadSensitiveContext] | None = None
+
+    def __init__(self, sender: type) -> None:
         self.sender = sender
-        self.response: Any = None
-        self.aborted = False
-        self.orphan: Any = None
-        self.detached = False
-        self._body_file = body_file
-        self._finished = False
         self._outer_fate = fate_of_request.get()
         fate_of_request.set(self)
-        self._lease: Lease | None = None
-        self._context = thread_sensitive_context.get(None)
-        if self._context is not None and not is_nested():
+        context = thread_sensitive_context.get(None)
+        if context is None:
+            context = ThreadSensitiveContext()
+            self._entered = thread_sensitive_context.set(context)
+        self._context = context
+        if not is_nested():
             lease = Lease()
-            if executors_by_context.setdefault(self._context, lease) is lease:
+            if executors_by_context.setdefault(context, lease) is lease:
                 self._lease = lease
 
-    async def close(self) -> None:
+    def close(self) -> Coroutine[Any, Any, None] | None:
         """
         Close response and body and send ``request_finished``, each once.
 
         Runs on: the loop. Cost: nothing that waits, unless a receiver or closer is not Django's own (one hop).
+
+        Returns:
+            What has to be awaited; None when there is nothing.
         """
-        lease = self._lease
-        if lease is not None:
-            lease.is_urgent = True
+        waiting = None
         try:
-            work = self._work()
-            if lease is None or (work is Work.FOREIGN and not self.detached):
-                await self._wait()
-            elif work is Work.NONE and not lease.has_thread and not self._body_file._rolled:
-                self._finish_silently() if nobody_watches() else self._finish()
-            else:
-                self._post()
+            if self.body_file is not None:
+                lease = self._lease
+                if lease is not None:
+                    lease.is_urgent = True
+                work = self._work()
+                if lease is None or (work is Work.FOREIGN and not self.detached):
+                    waiting = self._wait()
+                elif work is Work.NONE and not lease.has_thread and not self.body_file._rolled:
+                    self._finish_silently() if nobody_watches() else self._finish()
+                else:
+                    self._post()
         finally:
-            fate_of_request.set(self._outer_fate)
-            if lease is not None:
-                executors_by_context.pop(self._context, None)
-                lease.end()
+            if waiting is None:
+                self._leave()
+        return waiting
+
+    def _leave(self) -> None:
+        """Give back what was taken at the start."""
+        fate_of_request.set(self._outer_fate)
+        if self._lease is not None:
+            executors_by_context.pop(self._context, None)
+            self._lease.end()
+        if self._entered is not None:
+            try:
+                thread_sensitive_context.reset(self._entered)
+            except ValueError:
+                pass  # The garbage collector closes a request that its server has dropped, in another context.
 
     def _work(self) -> Work:
         """Tell what closers and receivers have to do."""
@@ -165,17 +190,20 @@ class Closing:
         return Work.DJANGOS if files and work is Work.NONE else work
 
     async def _wait(self) -> None:
-        if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
-            task = asyncio.ensure_future(hop_to_thread(self._finish))
-            _detached.add(task)
-            task.add_done_callback(_detached.discard)
-            return
         try:
-            await hop_to_thread(self._finish)
-        except asyncio.CancelledError:
-            if self._lease is not None:
-                self._post()  # The job may have been cancelled before it began; it does nothing twice.
-            raise
+            if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
+                task = asyncio.ensure_future(hop_to_thread(self._finish))
+                _detached.add(task)
+                task.add_done_callback(_detached.discard)
+                return
+            try:
+                await hop_to_thread(self._finish)
+            except asyncio.CancelledError:
+                if self._lease is not None:
+                    self._post()  # The job may have been cancelled before it began; it does nothing twice.
+                raise
+        finally:
+            self._leave()
 
     def _post(self) -> None:
         function = _finish_alone if self.detached else _in_context
@@ -195,7 +223,7 @@ class Closing:
             else:
                 signals.request_finished.send(sender=self.sender)
         finally:
-            self._body_file.close()
+            self.body_file.close()
 
     def _finish_silently(self) -> None:
         """
@@ -214,7 +242,7 @@ class Closing:
             response._resource_closers.clear()
             response.closed = True
         forget_urlconf(signals.request_finished, self.sender)
-        self._body_file.close()
+        self.body_file.close()
 
 
 def _finish_alone(context: contextvars.Context, function: Any) -> None:
