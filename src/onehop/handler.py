@@ -90,9 +90,7 @@ class OnehopASGIHandler(ASGIHandler):
         self._loading = Loading(self.options, self._get_response_for)
         super().load_middleware(is_async=is_async)
         self._loading.finish()
-        self._plan = None
-        self.plan  # noqa: B018  (mistakes in declarations are reported at start-up)
-        self._plan = None
+        self._check_declarations()
         pool.reuse = self.options.thread_reuse == "clean"
         if pool.reuse and not can_be_told():
             pool.reuse = False
@@ -102,8 +100,7 @@ class OnehopASGIHandler(ASGIHandler):
                 sys.version.partition(" ")[0],
             )
         pool.limit = self.options.max_request_threads
-        if pool.reuse:
-            leftovers.thread_locals.start(map(find_thread_local, sorted(self.options.keep_thread_locals)))
+        leftovers.thread_locals.keep(map(find_thread_local, sorted(self.options.keep_thread_locals)))
         setting_changed.connect(self._forget_plan)
 
     def adapt_method_mode(
@@ -135,6 +132,12 @@ class OnehopASGIHandler(ASGIHandler):
             views, templates, exceptions = self._lists = [list(each) for each in lists]
             self._plan = make_plan(self._loading.layers, views, templates, exceptions, self.options)  # type: ignore[union-attr]
         return self._plan
+
+    def _check_declarations(self) -> None:
+        """Make the plan once, so that mistakes are reported at start-up, and forget it: agents may change the lists."""
+        self._plan = None
+        self.plan  # noqa: B018
+        self._plan = None
 
     def _forget_plan(self, **_: Any) -> None:
         self._plan = None

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from django.core.exceptions import DisallowedHost, PermissionDenied
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
@@ -523,6 +524,24 @@ def the_same_prefix_in_capitals(scene):
     """Django takes ``FR`` and ``fr`` for two languages, and reads the files for each."""
     scene.warm(path="/fr/page/")
     return (scene.request("/FR/page/"),)
+
+
+@on_a_thread(rows.LOCALE, "process_request", because="translations")
+def a_header_too_long_to_remember(scene):
+    headers = {"accept-language": ", ".join(["fr;q=0.5"] * 100)}
+    scene.warm(headers=headers)
+    return (scene.request(headers=headers),)
+
+
+@on_the_loop(rows.LOCALE, "process_request")
+def a_language_asked_for_after_very_many_others(scene):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows, "WARM_LIMIT", 3)
+        for number in range(10):
+            scene.warm(headers={"accept-language": f"fr;q=0.{number}"})
+        assert len(scene.middleware._onehop_warm_languages) <= 3
+        scene.warm(headers={"accept-language": "nl"})
+    return (scene.request(headers={"accept-language": "nl"}),)
 
 
 @on_a_thread(rows.LOCALE, "process_request", because="translations")

@@ -1,6 +1,7 @@
 """However a request ends: one ``request_finished``, its response closed once, its body file closed last."""
 
 import asyncio
+import io
 import sys
 import threading
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from django.core import signals
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.dispatch import Signal
 from django.http import HttpResponse, StreamingHttpResponse
+from django.utils.decorators import async_only_middleware
 from django.utils.deprecation import MiddlewareMixin
 
 from onehop import runs_anywhere
@@ -837,3 +839,104 @@ def test_cancelling_at_every_moment_finishes_every_request(site, scene, mode):
 
     assert scene.counts["finished"] == scene.counts["started"]
     assert scene.counts["started"] > 30
+
+
+def test_a_close_of_the_response_itself_is_called(site):
+    """A ``close`` that was put on one response is not passed over."""
+    closed = []
+
+    async def view(request):
+        response = HttpResponse("ok")
+        response.close = lambda: closed.append("instance")
+        return response
+
+    runs = []
+    for stock in (True, False):
+        asgi.get(site(view, stock=stock))
+        runs.append(list(closed))
+        closed.clear()
+
+    assert runs == [["instance"]] * 2
+
+
+def test_a_listener_that_ends_by_itself_ends_no_request(site, monkeypatch):
+    """A handler may listen in a way of its own, as under stock Django 6.1."""
+
+    async def ends(self, receive):
+        return None
+
+    async def view(request):
+        await asyncio.sleep(0.01)
+        return HttpResponse("ok")
+
+    monkeypatch.setattr(ASGIHandler, "listen_for_disconnect", ends)
+
+    assert asgi.get(site(view)).status == 200
+
+
+def test_a_body_file_of_ones_own_is_closed(site, connect, monkeypatch):
+    """``read_body`` may return any file."""
+    finished = []
+    connect(signals.request_finished, lambda **_: finished.append(True), weak=False)
+    body = io.BytesIO(b"mine")
+
+    async def read_body(self, receive):
+        await receive()
+        return body
+
+    async def view(request):
+        return HttpResponse(request.body)
+
+    monkeypatch.setattr(ASGIHandler, "read_body", read_body)
+
+    assert asgi.get(site(view)).body == b"mine"
+    assert (body.closed, finished) == (True, [True])
+
+
+@async_only_middleware
+def give_up(get_response):
+    """Answer with status 504 when the rest takes too long."""
+
+    async def middleware(request):
+        try:
+            return await asyncio.wait_for(get_response(request), 0.05)
+        except TimeoutError:
+            given_up.append("given up")
+            return HttpResponse(status=504)
+
+    return middleware
+
+
+given_up = []
+
+
+class Inner(MiddlewareMixin):
+    def process_response(self, request, response):
+        given_up.append("process_response")
+        return response
+
+
+@pytest.mark.parametrize("stock", [True, False])
+def test_no_hook_runs_after_middleware_has_given_up(site, stock):
+    """The view runs to its end on its thread; what would follow there does not, as in stock Django."""
+    given_up.clear()
+    gate = Gate()
+
+    def view(request):
+        gate.wait()
+        given_up.append("view")
+        return HttpResponse("ok")
+
+    application = site(view, [f"{__name__}.give_up", f"{__name__}.Inner"], stock=stock)
+
+    async def play():
+        request = asyncio.create_task(asgi.request(application))
+        await until(lambda: given_up)
+        gate.open()
+        answer = await request
+        await until(lambda: "view" in given_up)
+        await asyncio.sleep(0.05)
+        return answer.status
+
+    assert run(play()) == 504
+    assert given_up == ["given up", "view"]

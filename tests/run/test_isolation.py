@@ -1,20 +1,22 @@
 """No request sees what another one has left on a thread, in a ``Local`` or in a context variable."""
 
+import _threading_local
 import asyncio
 import contextvars
 import gc
 import random
+import sys
 import threading
-import time
 import types
 
 import pytest
 from asgiref.local import Local
 from crum import get_current_request
+from django.db import connections
 from django.http import HttpResponse
 
 from onehop import handler
-from onehop.run import leftovers
+from onehop._django import connection_storage
 from onehop.run.threads import Job, pool
 from tests import asgi
 from tests.project.views import sync_view
@@ -258,22 +260,6 @@ def test_it_is_found_when_it_is_made_while_a_collection_begins(site, fresh):
     assert two_requests(site(second_view)) == b"None"
 
 
-def test_as_long_as_it_may_not_be_searched_for_no_thread_is_kept(site, fresh, monkeypatch):
-    """Looking at all objects stops the process, so it is done once a second at most; until then threads are retired."""
-
-    def view(request):
-        answer = remember(request)
-        collect_often()
-        return answer
-
-    monkeypatch.setattr(leftovers, "STOP_INTERVAL_S", 1_000)
-    monkeypatch.setattr(leftovers.thread_locals, "_stopped", time.monotonic())
-
-    assert two_requests(site(view)) == b"None"
-    assert pool.drain(5)
-    assert list(pool.retired) == ["a thread-local that was used is not known yet"] * 2
-
-
 @pytest.fixture
 def filled():
     """Return a thread-local that begins with a list that is not empty."""
@@ -320,6 +306,104 @@ def test_a_thread_that_was_left_as_it_began_is_used_again(site, fresh):
 
     assert ["Begun" in reason for reason in pool.retired].count(True) == 1
     assert counts["threads"] == 1 + len(pool.retired) < 5  # the test suite itself may have such objects, too
+
+
+def test_one_that_can_not_be_compared_retires_only_threads_that_use_it(site, filled):
+    """An object with contents that can change inside retires a thread that used it; it is not made on the others."""
+
+    def view(request):
+        if "name" in request.GET:
+            filled.plugins.append("mine")
+        return HttpResponse("ok")
+
+    application = site(view)
+    interleaved(application, ["alice", "bob"], concurrency=1)
+    pool.drain(5)
+    assert len(pool.retired) == 2
+    pool.retired.clear()
+
+    with asgi.counting() as counts:
+        interleaved(application, [None] * 6, concurrency=1)
+    pool.drain(5)
+
+    assert (counts["threads"], list(pool.retired)) == (1, [])
+
+
+def test_a_failing_init_ends_no_thread(site):
+    """An ``__init__`` that exits on a bare thread costs that thread its reuse, and no request its answer."""
+
+    class Fussy(threading.local):
+        fussy = False
+
+        def __init__(self):
+            if self.fussy:
+                raise SystemExit("not here")
+            self.depth = 0
+
+    fussy = Fussy()
+
+    def view(request):
+        Fussy.fussy = False
+        fussy.depth = 1
+        Fussy.fussy = True
+        return HttpResponse("ok")
+
+    application = site(view)
+    for _ in range(3):
+        assert [answer.status for answer in interleaved(application, [None], concurrency=1)] == [200]
+    pool.drain(5)
+    Fussy.fussy = False
+
+
+LEAKS = {
+    "an attribute of the thread": (
+        lambda: setattr(threading.current_thread(), "tenant", "alice"),
+        lambda: getattr(threading.current_thread(), "tenant", None),
+    ),
+    "the name of the thread": (
+        lambda: setattr(threading.current_thread(), "name", "alice"),
+        lambda: "alice" if threading.current_thread().name == "alice" else None,
+    ),
+    "a pure-Python local": (lambda: setattr(pure, "name", "alice"), lambda: getattr(pure, "name", None)),
+    "a profile function": (lambda: sys.setprofile(lambda *_: None), sys.getprofile),
+    "a trace function": (lambda: sys.settrace(lambda *_: None), sys.gettrace),
+    "an async generator hook": (
+        lambda: sys.set_asyncgen_hooks(firstiter=lambda _: None),
+        lambda: sys.get_asyncgen_hooks().firstiter,
+    ),
+}
+pure = _threading_local.local()
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_what_python_keeps_for_a_thread_does_not_pass_on(site, kind):
+    """Nothing that is set on a thread itself is seen by the next request."""
+    leave, look = LEAKS[kind]
+    before = look()
+
+    def view(request):
+        found = look()
+        if "name" in request.GET:
+            leave()
+        return HttpResponse(str(found))
+
+    assert two_requests(site(view)) == str(before).encode()
+    assert pool.retired
+
+
+def test_a_connection_whose_database_was_removed_does_not_pass_on(site, tmp_path):
+    """A database that is added to the settings and taken away again, as for tenants, leaves no open connection."""
+
+    def view(request):
+        left = "tenant" in vars(connection_storage())
+        connections.databases["tenant"] = {**connections.databases["default"], "NAME": tmp_path / "tenant"}
+        connections["tenant"].ensure_connection()
+        del connections.databases["tenant"]
+        return HttpResponse(str(left))
+
+    assert two_requests(site(view)) == b"False"
+    pool.drain(5)
+    assert list(pool.retired) == ["database 'tenant' is no longer in the settings"] * 2
 
 
 def test_what_no_request_has_touched_retires_no_thread(site, filled):

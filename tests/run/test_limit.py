@@ -9,6 +9,7 @@ from django.core import signals
 from django.http import HttpResponse
 
 from onehop.run import threads
+from onehop.run.lease import Lease
 from onehop.run.threads import pool
 from tests import asgi
 from tests.project.views import async_view
@@ -269,3 +270,90 @@ def test_a_system_without_threads_answers_and_recovers(site, monkeypatch):
 
     assert run(main()) == 200
     assert pool.drain(5)
+
+
+class Lessee:
+    """A lease of its own, for a thread that somebody else keeps busy."""
+
+    def __init__(self):
+        self.lease = Lease()
+        self.gate = Gate()
+
+    def use(self):
+        self.lease.submit(self.gate.wait)
+
+    async def close_slowly(self):
+        """Come to the point where only the closing is left, which takes as long as the gate is shut."""
+        await asyncio.wrap_future(self.lease.submit(int))
+        self.lease.post(self.gate.wait)
+        self.lease.end()
+
+
+def test_a_lease_that_waited_for_a_closing_thread_waits_on(site, monkeypatch):
+    """After the short wait for a thread that is closing, the long one begins; it is not refused at once."""
+    monkeypatch.setattr(threads, "WAIT_FOR_CLOSING_S", 0.01)
+    site(async_view, ONEHOP=TWO)
+
+    async def wait():
+        closing, busy, waiting = Lessee(), Lessee(), Lessee()
+        await closing.close_slowly()
+        answer = waiting.lease.submit(str.upper, "done")
+        busy.use()
+        await asyncio.sleep(0.1)
+        assert not answer.done()
+        closing.gate.open()
+        found = await asyncio.wrap_future(answer)
+        busy.gate.open()
+        for lessee in (busy, waiting):
+            lessee.lease.end()
+        return found
+
+    assert run(wait()) == "DONE"
+
+
+def test_closing_a_request_is_never_refused(site, monkeypatch, connect):
+    """``request_finished`` is sent though its lease waited for a thread that was closing, and all are busy now."""
+    monkeypatch.setattr(threads, "WAIT_FOR_CLOSING_S", 0.01)
+    finished = []
+    connect(signals.request_finished, lambda **_: finished.append(True), weak=False)
+    application = site(async_view, [], ONEHOP=TWO)
+
+    async def close():
+        closing, busy = Lessee(), Lessee()
+        await closing.close_slowly()
+        request = start(application)
+        await asyncio.sleep(0)
+        await until(lambda: pool._waiting)
+        busy.use()
+        answer = await request
+        for lessee in (closing, busy):
+            lessee.gate.open()
+        busy.lease.end()
+        return answer.status
+
+    assert (run(close()), finished) == (200, [True])
+
+
+def test_idle_threads_are_no_way_around_the_limit(site):
+    """A thread that has come back is not handed out while as many as allowed are in use."""
+    site(async_view, ONEHOP={"MAX_REQUEST_THREADS": 1})
+
+    async def use():
+        first, second, third = Lessee(), Lessee(), Lessee()
+        pool.limit = None
+        for lessee in (first, second):
+            lessee.use()
+        first.gate.open()
+        first.lease.end()
+        await until(lambda: pool._idle)
+        pool.limit = 1
+        third.use()
+        waits = not third.lease._thread
+        second.gate.open()
+        second.lease.end()
+        third.gate.open()
+        third.lease.end()
+        await until(lambda: not pool._busy)
+        return waits
+
+    assert run(use())

@@ -11,6 +11,7 @@ import pytest
 from django import db
 from django.core import signals
 from django.core.handlers.asgi import ASGIHandler
+from django.dispatch import Signal
 from django.http import HttpResponse
 
 from onehop.handler import OnehopASGIHandler
@@ -251,3 +252,35 @@ def test_a_replaced_receiver_of_django_is_called(site, view):
 
     assert len(called) == 2
     assert len(set(called)) == 1 and called[0] != "loop"
+
+
+@pytest.mark.parametrize("on", [Signal, STARTED], ids=["class", "instance"])
+def test_an_agent_that_replaces_asend_is_called(site, monkeypatch, on):
+    """What was put in the place of ``Signal.asend`` is called for ``request_started``, as in stock Django."""
+    sent = []
+
+    async def asend(*_, **named):
+        sent.append(sorted(named))
+        return []
+
+    monkeypatch.setattr(on, "asend", asend)
+    runs = []
+    for stock in (True, False):
+        requests_of(site(async_view, [], stock=stock))
+        runs.append(list(sent))
+        sent.clear()
+
+    assert runs[0] == runs[1] != []
+
+
+def test_an_agent_that_replaces_send_of_one_signal_is_called(site, monkeypatch):
+    """What was put in the place of ``request_finished.send`` is called, as in stock Django."""
+    sent = []
+    monkeypatch.setattr(FINISHED, "send", lambda **named: sent.append(sorted(named)), raising=False)
+    runs = []
+    for stock in (True, False):
+        requests_of(site(async_view, [], stock=stock))
+        runs.append(list(sent))
+        sent.clear()
+
+    assert runs[0] == runs[1] != []

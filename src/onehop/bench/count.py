@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -78,17 +77,11 @@ def counting() -> Iterator[Counters]:
         threading.Thread.start = start  # type: ignore[method-assign]
 
 
-def posts() -> int | None:
-    """
-    Return how many posts this process has made so far, if ``onehop.run.lease`` says so.
+def posts() -> int:
+    """Return how many posts this process has made so far."""
+    from onehop.run.threads import pool
 
-    It says so with ``posts_total``: a number, or a function that returns one.
-    """
-    try:
-        total: Any = importlib.import_module("onehop.run.lease").posts_total
-    except (ImportError, AttributeError):
-        return None
-    return int(total() if callable(total) else total)
+    return pool.posts_total
 
 
 def count_contender(contender: str, views: Sequence[str], concurrencies: Sequence[int]) -> CountReport:

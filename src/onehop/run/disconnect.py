@@ -73,7 +73,7 @@ class Listening:
         if listener.cancelled():
             return
         error = listener.exception()
-        if self._task is not None:
+        if error is not None and self._task is not None:
             self._cause = error
             self._task.cancel()
 

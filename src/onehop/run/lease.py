@@ -37,7 +37,7 @@ class Lease(Executor):
     _thread: RequestThread | None = None
     _waiting = False
     _unfinished = 0
-    _posts = 0
+    _posts_made = 0
     _ended = False
     _announced = False
 
@@ -71,7 +71,7 @@ class Lease(Executor):
                     job.future.set_exception(error)
                     return job.future
                 if self._thread is not None:
-                    self._thread.open()
+                    self._thread.reopen_connections()
                 self._waiting = self._thread is None
             if self._thread is None:
                 self._backlog.append(job)
@@ -82,7 +82,7 @@ class Lease(Executor):
     def post(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Run a function on the request's thread that nobody waits for. If it fails, that is logged."""
         with self._lock:
-            self._posts += 1
+            self._posts_made += 1
         pool.posts_total += 1
         self.submit(function, *arguments).add_done_callback(_log_failure)
 
@@ -92,7 +92,7 @@ class Lease(Executor):
             self._ended = True
             if self._thread is None:
                 return  # none was needed, or the last job of one still to come gives it back
-            if self._unfinished <= self._posts:
+            if self._unfinished <= self._posts_made:
                 self._announced = True
                 pool.announce()
         self._give_back_if_done()
@@ -102,7 +102,7 @@ class Lease(Executor):
         with self._lock:
             self._waiting = False
             self._thread = thread
-            thread.open()
+            thread.reopen_connections()
             backlog, self._backlog = self._backlog, []
             for job in backlog:
                 thread.do(job)
@@ -137,9 +137,3 @@ def _log_failure(future: Future[Any]) -> None:
     error = None if future.cancelled() else future.exception()
     if error is not None:
         logger.error("Closing a request failed after its response was sent.", exc_info=error)
-
-
-def __getattr__(name: str) -> Any:
-    if name == "posts_total":
-        return pool.posts_total
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

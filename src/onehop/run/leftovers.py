@@ -1,65 +1,66 @@
 """
 Is a thread as clean as a new one? Asked on the thread itself, when a request has given it back.
 
-Theory of operation. The interpreter tells how many ``threading.local`` objects the thread has touched
-(``touched.py``). Each must be known by object, so that its contents can be looked at; if one is not, it is searched
-for among all objects, the youngest first. An object is recognised by its type, never by ``isinstance``, which would
-evaluate lazy users.
-
-Guarantees: a thread that leaves anything in a ``threading.local``, an open transaction or a context variable
-behind is retired. Nothing is scrubbed.
+Guarantees: a thread that leaves anything in a ``threading.local``, in an attribute of its ``Thread`` object, an open
+transaction or a context variable behind is retired. Nothing is scrubbed, and no code of what was left runs: objects
+are compared by identity, and classes too.
 """
 
 from __future__ import annotations
 
 import contextvars
 import gc
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from onehop._django import asgiref_thread_local, connection_storage
-from onehop.run.touched import Probe, Touched, dict_of
+from onehop.run.touched import Touched, contents_of
 
 STOP_INTERVAL_S = 1.0
 """The least time between two looks at all objects of the process, each of which stops it for some milliseconds."""
 
-ATOMS = (type(None), bool, int, float, str, bytes)
+ATOMS = frozenset(map(id, (type(None), bool, int, float, str, bytes)))
+CONTAINERS = frozenset(map(id, (list, dict, set, tuple)))
+
+
+@dataclass(slots=True)
+class Known:
+    """
+    What is known about one ``threading.local`` object.
+
+    Attributes:
+        reference: The object.
+        name: How people know it; empty as long as nobody has asked.
+        begins: True when new threads record what its ``__init__`` puts on them; False when that is of no use,
+            because it fails or can change inside; None as long as no request has used it.
+    """
+
+    reference: weakref.ref[Any]
+    name: str = ""
+    begins: bool | None = None
 
 
 class ThreadLocals:
-    """
-    The ``threading.local`` objects of the process, held weakly.
-
-    Attributes:
-        search_ms: Duration of the last search among all objects, in milliseconds; None before the first.
-    """
+    """The ``threading.local`` objects that requests have used, as far as anything has to be remembered of them."""
 
     def __init__(self) -> None:
-        self._known: dict[int, weakref.ref[Any]] = {}
-        self._exempt: set[int] = set()
-        self._begin_filled: set[int] = set()
-        self._names: dict[int, str] = {}
+        self._known: dict[int, Known] = {}
+        self._kept: dict[int, Any] = {}
         self._stopped = -STOP_INTERVAL_S
-        self.search_ms: float | None = None
 
-    def start(self, keep: Iterable[Any] = ()) -> None:
-        """
-        Find all objects that exist now.
-
-        Args:
-            keep: Objects whose contents may stay on a thread.
-        """
-        exempt = [connection_storage(), asgiref_thread_local, *keep]
-        self._register(exempt)
-        self._exempt |= set(map(id, exempt))
-        if self.search_ms is None:
-            self._search()
+    def keep(self, objects: Iterable[Any]) -> None:
+        """Exempt objects: what they hold may stay on a thread, as asgiref's and the connections, which are settled."""
+        kept = [connection_storage(), asgiref_thread_local, *objects]
+        self._kept = {id(local): local for local in kept}
 
     def begin(self) -> dict[int, dict[str, Any]]:
         """
@@ -68,16 +69,18 @@ class ThreadLocals:
         Runs on: a new request thread, before its first job. It runs the ``__init__`` of these objects.
 
         Returns:
-            Attributes by object id. An object whose attributes can change inside is left out.
+            Attributes by object id.
         """
         found = {}
-        for key, local in self._objects():
-            if key in self._begin_filled:
+        for key, known in list(self._known.items()):
+            local = known.reference()
+            if local is not None and known.begins:
                 try:
-                    contents = dict(dict_of(local, "__dict__"))
+                    contents = dict(contents_of(local, "__dict__"))
+                    known.begins = _is_comparable(contents)
                 except Exception:
-                    continue  # Its __init__ fails on a bare thread. Then the thread is retired.
-                if _is_comparable(contents):
+                    known.begins = False
+                if known.begins:
                     found[key] = contents
         return found
 
@@ -94,79 +97,45 @@ class ThreadLocals:
         Returns:
             A sentence naming the object; None when there is nothing.
         """
-        held = self._held(touched)
-        for generation in range(3):
-            if len(held) >= touched.count():
-                break
-            if generation == 2 and self._may_not_stop():
-                return "a thread-local that was used is not known yet"
-            self._search(generation)
-            held = self._held(touched)
-        if len(held) < touched.count():
-            return "a thread-local that was used can not be found among the objects of the garbage collector"
-        for key, local, contents in held:
-            if key in self._exempt:
+        for local, contents in touched.locals():
+            key = id(local)
+            if key in self._kept:
                 continue
             if type(local).__init__ is object.__init__:
                 if contents:
-                    return f"{self._name(key, local)} holds {', '.join(map(repr, contents))}"
+                    return f"{self._name(local)} holds {', '.join(map(repr, contents))}"
             elif key not in begun:
-                self._begin_filled.add(key)
-                return f"{self._name(key, local)} is new to this thread, or begins with contents that can change inside"
+                known = self._remember(local)
+                if known.begins is None:
+                    known.begins = True
+                    return f"{self._name(local)} is new to this thread"
+                return f"{self._name(local)} begins with contents that can change inside"
             elif not _is_unchanged(begun[key], contents):
-                return f"{self._name(key, local)} has changed"
+                return f"{self._name(local)} has changed"
         return None
 
-    def _held(self, touched: Touched) -> list[tuple[int, Any, dict[str, Any]]]:
-        """Return the known objects that the thread has touched, with their contents there."""
-        found = [(key, local, touched.contents(local)) for key, local in self._objects()]
-        return [(key, local, contents) for key, local, contents in found if contents is not None]
+    def _remember(self, local: Any) -> Known:
+        key = id(local)
+        if key not in self._known:
+            self._known[key] = Known(weakref.ref(local, partial(self._forget, key)))
+        return self._known[key]
 
-    def _objects(self) -> list[tuple[int, Any]]:
-        pairs = [(key, reference()) for key, reference in list(self._known.items())]
-        return [(key, local) for key, local in pairs if local is not None]
+    def _forget(self, key: int, _: weakref.ref[Any]) -> None:
+        self._known.pop(key, None)
 
-    def _name(self, key: int, local: Any) -> str:
+    def _name(self, local: Any) -> str:
         """Name an object by the module attribute that holds it; if there is none, or no time to look, by its type."""
+        known = self._remember(local)
         by_type = f"a {type(local).__module__}.{type(local).__qualname__}"
-        if key not in self._names:
-            if self._may_not_stop():
-                return by_type
+        if not known.name and time.monotonic() - self._stopped >= STOP_INTERVAL_S:
             self._stopped = time.monotonic()
-            self._names[key] = by_type
+            known.name = by_type
             for holder in gc.get_referrers(local):
                 if type(holder) is dict and "__name__" in holder and "__spec__" in holder:
                     name = next((name for name, value in holder.items() if value is local), None)
                     if name is not None:
-                        self._names[key] = f"{holder['__name__']}.{name}"
-        return self._names[key]
-
-    def _may_not_stop(self) -> bool:
-        return time.monotonic() - self._stopped < STOP_INTERVAL_S
-
-    def _search(self, generation: int | None = None) -> None:
-        """Look among the objects of one generation, or of all. Of the oldest it takes milliseconds, so it is timed."""
-        started = time.monotonic()
-        self._register(gc.get_objects(generation))
-        if generation in (None, 2):
-            self._stopped = time.monotonic()
-            self.search_ms = (self._stopped - started) * 1000
-
-    def _register(self, objects: list[Any]) -> None:
-        types = set(map(type, objects))
-        wanted = {each for each in types if issubclass(each, threading.local)} - {Probe}
-        if not wanted:
-            return
-        for candidate in objects:
-            if type(candidate) in wanted and id(candidate) not in self._known:
-                key = id(candidate)
-                self._known[key] = weakref.ref(candidate, partial(self._forget, key))
-
-    def _forget(self, key: int, _: weakref.ref[Any]) -> None:
-        self._known.pop(key, None)
-        self._exempt.discard(key)
-        self._begin_filled.discard(key)
-        self._names.pop(key, None)
+                        known.name = f"{holder['__name__']}.{name}"
+        return known.name or by_type
 
 
 thread_locals = ThreadLocals()
@@ -179,27 +148,51 @@ class Fresh:
     Runs on: that thread.
     """
 
-    __slots__ = ("contents", "touched")
+    __slots__ = ("_attributes", "_begun", "_hooks", "_touched")
 
     def __init__(self) -> None:
-        self.touched = Touched()
-        self.contents = thread_locals.begin()
+        self._touched = Touched()
+        self._begun = thread_locals.begin()
+        self._attributes = dict(vars(threading.current_thread()))
+        self._hooks = _thread_hooks()
+
+    def find_leftover(self) -> str | None:
+        """
+        Say why this thread must not serve another request.
+
+        Runs on: the thread, between requests. Cost: tens of microseconds.
+
+        Returns:
+            A sentence; None when the thread is as clean as a new one.
+        """
+        asgiref_thread_local.__dict__.clear()
+        problem = settle_connections()
+        if problem is None and len(contextvars.copy_context()):
+            problem = "a context variable was set outside any request"
+        if problem is None and not _are_same(self._attributes, vars(threading.current_thread())):
+            problem = "an attribute of its Thread object was set"
+        if problem is None and not all(a is b for a, b in zip(self._hooks, _thread_hooks(), strict=True)):
+            problem = "a trace, profile or async generator hook was set"
+        return problem or thread_locals.leftover(self._touched, self._begun)
+
+
+def _thread_hooks() -> tuple[Any, ...]:
+    """Return what ``sys`` keeps for each thread."""
+    return sys.gettrace(), sys.getprofile(), *sys.get_asyncgen_hooks()
+
+
+def _are_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    return before.keys() == now.keys() and all(now[name] is value for name, value in before.items())
 
 
 def _is_comparable(contents: dict[str, Any]) -> bool:
     """Tell whether no value can change inside without being seen: it is immutable, or an empty container."""
-    return all(
-        type(value) in ATOMS or (type(value) in (list, dict, set, tuple) and not value) for value in contents.values()
-    )
+    return all(id(type(value)) in ATOMS or (id(type(value)) in CONTAINERS and not value) for value in contents.values())
 
 
 def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Compare without running code of the values: the same objects, with nothing in them."""
-    return (
-        before.keys() == now.keys()
-        and all(now[name] is value for name, value in before.items())
-        and _is_comparable(now)
-    )
+    return _are_same(before, now) and _is_comparable(now)
 
 
 def settle_connections() -> str | None:
@@ -211,34 +204,20 @@ def settle_connections() -> str | None:
     Runs on: the request thread, between requests.
 
     Returns:
-        A sentence when a transaction was left open; None when all is well.
+        A sentence when a transaction was left open, or a connection of a database that is no longer in the settings;
+        None when all is well.
     """
     problem = None
     close_old_connections()
-    for alias in [alias for alias in connections if hasattr(connections._connections, alias)]:
-        connection = connections[alias]
-        if connection.connection is None and not connection.in_atomic_block:
-            del connections[alias]
+    for alias, connection in list(contents_of(connection_storage(), "__dict__").items()):
+        if not isinstance(connection, BaseDatabaseWrapper):
+            continue  # asgiref's own
+        if alias not in connections.settings:
+            problem = f"database {alias!r} is no longer in the settings"
+            connection.close()
         elif connection.in_atomic_block or connection.needs_rollback:
             problem = f"database {alias!r}: a transaction was left open"
             connection.close()
+        elif connection.connection is None:
+            del connections[alias]
     return problem
-
-
-def find_leftover(fresh: Fresh) -> str | None:
-    """
-    Say why this thread must not serve another request.
-
-    Runs on: the request thread, between requests. Cost: tens of microseconds.
-
-    Args:
-        fresh: What this thread was like before its first job.
-
-    Returns:
-        A sentence; None when the thread is as clean as a new one.
-    """
-    asgiref_thread_local.__dict__.clear()
-    problem = settle_connections()
-    if problem is None and len(contextvars.copy_context()):
-        problem = "a context variable was set outside any request"
-    return problem or thread_locals.leftover(fresh.touched, fresh.contents)

@@ -58,7 +58,7 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
     try:
         closing.body_file = await handler.read_body(receive)
         set_script_prefix(get_script_prefix(scope))
-        if not (work_of(signals.request_started) is Work.NONE and nobody_watches()):
+        if not (work_of(signals.request_started) is Work.NONE and nobody_watches(signals.request_started)):
             try:
                 await asend(signals.request_started, sender, scope=scope)
             except NoRequestThread as error:
@@ -155,8 +155,8 @@ class Closing:
                 work = self._work()
                 if lease is None or (work is Work.FOREIGN and not self.detached):
                     waiting = self._wait()
-                elif work is Work.NONE and not lease.has_thread and not self.body_file._rolled:
-                    self._finish_silently() if nobody_watches() else self._finish()
+                elif work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
+                    self._finish_silently() if nobody_watches(signals.request_finished) else self._finish()
                 else:
                     self._post()
         finally:
@@ -180,7 +180,7 @@ class Closing:
         """Tell what closers and receivers have to do."""
         files = False
         if self.response is not None:
-            if type(self.response).close is not HttpResponseBase.close:
+            if type(self.response).close is not HttpResponseBase.close or "close" in self.response.__dict__:
                 return Work.FOREIGN
             for closer in self.response._resource_closers:
                 if getattr(closer, "__func__", None) is not ASGIRequest.close:

@@ -40,8 +40,12 @@ async def run_on_loop(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
-    while not await stay_on_loop(walk):
-        await hop_to_thread(stay_on_thread, walk)
+    try:
+        while not await stay_on_loop(walk):
+            await hop_to_thread(stay_on_thread, walk)
+    except CancelledError:
+        walk.place.abandoned = True
+        raise
     return walk.response
 
 
@@ -91,22 +95,24 @@ def stay_on_thread(walk: Walk) -> bool:
     Do steps on the request thread until the walk is over (returns True) or a step needs the loop.
 
     Raises:
-        CancelledError: The request was aborted meanwhile; as in stock Django, no further hook runs.
+        CancelledError: The request was aborted meanwhile, or the part of it that awaits this was cancelled; as in
+            stock Django, no further hook runs.
     """
     __traceback_hide__ = True
     fate = fate_of_request.get()
+    place = walk.place
     step, call, arguments = walk.pending = walk.pending or walk.advance(None)
     while step is not END and step.affinity is not LOOP:
         try:
             outcome = call(*arguments)
         except Exception as error:
-            if fate is not None and fate.aborted:
+            if place.abandoned or (fate is not None and fate.aborted):
                 raise CancelledError from error
             pending = walk.fail(error)
         else:
-            if fate is not None and fate.aborted:
-                if outcome is not None:
-                    fate.orphan = outcome
+            if fate is not None and fate.aborted and outcome is not None:
+                fate.orphan = outcome
+            if place.abandoned or (fate is not None and fate.aborted):
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending

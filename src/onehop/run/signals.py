@@ -57,12 +57,22 @@ class Work(enum.Enum):
     NONE = enum.auto()  # all are Django's own, and have nothing to do but to forget the URLconf
 
 
-STOCK_SENDING = (Signal.send, Signal._live_receivers)
+STOCK_SEND, STOCK_ASEND, STOCK_LIVE_RECEIVERS = Signal.send, Signal.asend, Signal._live_receivers
 
 
-def nobody_watches() -> bool:
+def nobody_watches(signal: Signal) -> bool:
     """Tell whether sending is Django's own: no agent has put something of its own in its place."""
-    return Signal.send is STOCK_SENDING[0] and Signal._live_receivers is STOCK_SENDING[1]
+    return (
+        type(signal) is Signal
+        and Signal.send is STOCK_SEND
+        and Signal._live_receivers is STOCK_LIVE_RECEIVERS
+        and "send" not in signal.__dict__
+        and _asends_as_django(signal)
+    )
+
+
+def _asends_as_django(signal: Signal) -> bool:
+    return getattr(type(signal), "asend", None) is STOCK_ASEND and "asend" not in signal.__dict__
 
 
 class Seen(NamedTuple):
@@ -118,6 +128,8 @@ async def asend(signal: Signal, sender: Any, **named: Any) -> None:
     """
     Send a signal: sync receivers first, in the order of connection, then the async ones together.
 
+    If an agent has replaced ``Signal.asend``, that is called.
+
     Runs on: the loop. Cost: one hop if a sync receiver is not Django's own, or has work that may block.
 
     Raises:
@@ -125,8 +137,11 @@ async def asend(signal: Signal, sender: Any, **named: Any) -> None:
 
     Source: Django 5.2-6.1, ``Signal.asend`` in dispatch/dispatcher.py.
     """
+    if not _asends_as_django(signal):
+        await signal.asend(sender=sender, **named)
+        return
     if work_of(signal) is Work.NONE:
-        if not nobody_watches():
+        if not nobody_watches(signal):
             signal.send(sender=sender, **named)
         return
     receivers, async_receivers = live_receivers(signal, sender)

@@ -103,7 +103,10 @@ class RequestThread:
 
     def _work(self) -> None:
         if pool.reuse:
-            self.fresh = leftovers.Fresh()
+            try:
+                self.fresh = leftovers.Fresh()
+            except BaseException:  # without it the thread is retired
+                logger.exception("A new request thread could not be looked at.")
         while (job := self._jobs.get()) is not None:
             job.run()
             del job
@@ -121,7 +124,7 @@ class RequestThread:
         """Have the thread end after the last job."""
         self._jobs.put(None)
 
-    def open(self) -> None:
+    def reopen_connections(self) -> None:
         """Have the work of Django's ``request_started`` receivers done before the next job, where there is some."""
         if self.keeps_connections:
             self.keeps_connections = False
@@ -163,13 +166,14 @@ class RequestThreads:
         Runs on: any thread. Cost: a new thread when none is idle.
         """
         with self._lock:
-            if self._idle and self.reuse:
+            full = self._is_full() and not waiter.is_urgent
+            if self._idle and self.reuse and not full:
                 self._busy += 1
                 return self._idle.pop()
-            full = self._is_full() and not waiter.is_urgent
             if full or (self.reuse and self._closing > len(self._waiting)):
                 self._waiting.append(waiter)
-                self._expire_later(WAIT_FOR_ANY_S if full else WAIT_FOR_CLOSING_S, waiter)
+                now = time.monotonic()
+                self._expire_later(WAIT_FOR_ANY_S if full else WAIT_FOR_CLOSING_S, waiter, now + WAIT_FOR_ANY_S)
                 return None
             self._busy += 1
         return self._start()
@@ -214,7 +218,7 @@ class RequestThreads:
         problem: str | None = "THREAD_REUSE is 'never'"
         if self.reuse and thread.fresh is not None:
             try:
-                problem = leftovers.find_leftover(thread.fresh)
+                problem = thread.fresh.find_leftover()
                 thread.keeps_connections = bool(connections.all(initialized_only=True))
             except Exception as error:
                 problem = f"it could not be inspected: {error!r}"
@@ -243,18 +247,21 @@ class RequestThreads:
         else:
             waiter.grant(thread)
 
-    def _expire_later(self, delay_s: float, waiter: Waiter) -> None:
+    def _expire_later(self, delay_s: float, waiter: Waiter, deadline: float) -> None:
         try:
-            asyncio.get_running_loop().call_later(delay_s, self._expire, waiter)
+            asyncio.get_running_loop().call_later(delay_s, self._expire, waiter, deadline)
         except RuntimeError:
             pass  # Submitted outside a loop: the lease waits until a thread comes back.
 
-    def _expire(self, waiter: Waiter) -> None:
+    def _expire(self, waiter: Waiter, deadline: float) -> None:
         with self._lock:
             if waiter not in self._waiting:
                 return
+            full = self._is_full() and not waiter.is_urgent
+            rest = deadline - time.monotonic()
+            if full and rest > 0:
+                return self._expire_later(rest, waiter, deadline)
             self._waiting.remove(waiter)
-            full = self._is_full()
             if not full:
                 self._busy += 1
         if not full:

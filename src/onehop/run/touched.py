@@ -1,30 +1,30 @@
 """
-Which ``threading.local`` objects a thread has touched, and what they hold there, without touching them.
+Which ``threading.local`` objects a thread has touched, and what they hold there.
 
-Theory of operation. The interpreter keeps count itself. Up to Python 3.12 the thread's own dictionary has one key
-for each object that was touched on the thread. From 3.13 on each such object holds a weak reference to one object
-that stands for the thread, and keeps the contents in a dictionary by another. Both are found through a probe, a
-``threading.local`` of ours. All is only read.
+Theory of operation. The interpreter has to drop what such an object holds on a thread when the thread ends. Up to
+Python 3.12 the thread's dictionary has an entry for each object that was touched, from 3.13 on all of them share one
+sentinel of the thread; either way a weak reference to it has a callback that is bound to the object. The way there
+begins at a probe, a ``threading.local`` of ours. All is only read, and no code of the objects runs.
 
-Guarantees: no ``__init__`` of a ``threading.local`` subclass runs. ``can_be_told`` is False where the interpreter
-keeps these things in another way; then no thread counts as clean.
+Guarantees: objects that the garbage collector does not show are found, too; no ``__init__`` of a subclass runs.
+``can_be_told`` is False where the interpreter does these things in another way; then no thread counts as clean.
 
-Source: CPython 3.11-3.13, ``_ldict`` and ``local_traverse`` in Modules/_threadmodule.c.
+Source: CPython 3.11-3.13, ``_local_create_dummy`` and ``create_localsdict`` in Modules/_threadmodule.c.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
-dict_of = threading.local.__getattribute__
+contents_of = threading.local.__getattribute__
 
 
 class Probe(threading.local):
-    """The one object of each thread that is not counted."""
+    """The one object of each thread that is not reported."""
 
 
 class Touched:
@@ -35,27 +35,17 @@ class Touched:
     """
 
     if sys.version_info >= (3, 13):
+        import gc
 
         def __init__(self) -> None:
             self._probe = Probe()
             self._probe.touched = True
-            for referent in gc.get_referents(self._probe):
-                if type(referent) is set:
-                    self._thread = next(iter(referent))()
-                elif type(referent) is dict:
-                    self._key = next(iter(referent))
+            (watched,) = (found for found in self.gc.get_referents(self._probe) if type(found) is set)
+            self._sentinel = next(iter(watched))()
 
-        def count(self) -> int:
-            """Return how many objects that still exist were touched, without the probe."""
-            return weakref.getweakrefcount(self._thread) - 1
-
-        def contents(self, local: Any) -> dict[str, Any] | None:
-            """Return the attributes that an object has on this thread; None if it was not touched."""
-            for referent in gc.get_referents(local):
-                if type(referent) is dict and self._key in referent:
-                    found: dict[str, Any] = referent[self._key]
-                    return found
-            return None
+        def _objects(self) -> Iterator[Any]:
+            for reference in weakref.getweakrefs(self._sentinel):
+                yield reference.__callback__.__self__[0]()
 
     else:
         import ctypes
@@ -66,37 +56,33 @@ class Touched:
         def __init__(self) -> None:
             self._probe = Probe()
             self._probe.touched = True
-            self._keys: Any = self.ctypes.cast(self._dictionary(), self.ctypes.py_object).value
+            self._entries: Any = self.ctypes.cast(self._dictionary(), self.ctypes.py_object).value
 
-        def count(self) -> int:
-            """Return how many objects that still exist were touched, without the probe."""
-            return sum(type(key) is str and key.startswith("thread.local.") for key in list(self._keys)) - 1
+        def _objects(self) -> Iterator[Any]:
+            for key, dummy in list(self._entries.items()):
+                if type(key) is str and key.startswith("thread.local."):
+                    for reference in weakref.getweakrefs(dummy):
+                        yield reference.__callback__.__self__()
 
-        def contents(self, local: Any) -> dict[str, Any] | None:
-            """Return the attributes that an object has on this thread; None if it was not touched."""
-            if f"thread.local.{id(local):#x}" not in self._keys:
-                return None
-            found: dict[str, Any] = dict_of(local, "__dict__")
-            return found
+    def locals(self) -> list[tuple[Any, dict[str, Any]]]:
+        """Return each object that still exists, with its attributes on this thread; in no particular order."""
+        return [
+            (local, contents_of(local, "__dict__"))
+            for local in self._objects()
+            if local is not None and local is not self._probe
+        ]
 
 
 def can_be_told() -> bool:
-    """
-    Tell whether this interpreter keeps its ``threading.local`` objects in a way that is known.
-
-    It is tried; more than once, because a garbage collection may run code that touches others meanwhile.
-    """
-    return any(_is_told() for _ in range(5))
-
-
-def _is_told() -> bool:
+    """Tell whether this interpreter keeps its ``threading.local`` objects in a way that is known. It is tried."""
     try:
         touched = Touched()
-        before = touched.count()
         local = threading.local()
         local.tried = True
-        seen = (touched.contents(local), touched.count()) == ({"tried": True}, before + 1)
-        del local
-        return seen and touched.count() == before
+        found = [contents for each, contents in touched.locals() if each is local]
+        told = found == [{"tried": True}]
+        key = id(local)
+        del local, found
+        return told and all(id(each) != key for each, _ in touched.locals())
     except Exception:
         return False

@@ -37,6 +37,7 @@ from onehop.steps import Affinity, Plan, Step
 Pending = tuple[Step, Callable[..., Any], Any]
 Steps = Generator[Pending, Any, Any]
 
+ABSENT: Any = object()
 RESOLVE = Step("resolve URL", Affinity.ANYWHERE, "Django resolves URLs on the loop")
 VIEW_SYNC = Step("view", Affinity.THREAD, "sync view")
 VIEW_ASYNC = Step("view", Affinity.LOOP, "async view")
@@ -66,12 +67,14 @@ class Place:
 
     Attributes:
         on_loop: True while a runner drives it on the loop.
+        abandoned: True once the task that drove it was cancelled; a thread may still be busy with it.
     """
 
-    __slots__ = ("on_loop",)
+    __slots__ = ("abandoned", "on_loop")
 
     def __init__(self) -> None:
         self.on_loop = False
+        self.abandoned = False
 
 
 class Walk:
@@ -124,8 +127,8 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
     try:
         for layer in stretch:
             depth += 1
-            hook = getattr(layer.instance, "process_request", None)
-            if hook is not None:
+            hook = getattr(layer.instance, "process_request", ABSENT)
+            if hook is not ABSENT:
                 if place.on_loop and layer.request.guard(hook, request) is None:
                     response = hook(request)
                 else:
@@ -157,8 +160,8 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
                 continue
         try:
             for layer in outward:
-                hook = getattr(layer.instance, "process_response", None)
-                if hook is not None:
+                hook = getattr(layer.instance, "process_response", ABSENT)
+                if hook is not ABSENT:
                     if place.on_loop and layer.response.guard(hook, request, response) is None:
                         response = hook(request, response)
                     else:

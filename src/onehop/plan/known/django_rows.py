@@ -219,7 +219,7 @@ def conditional_get_response(middleware: Any, request: Any, response: Any) -> st
 )
 def locale_request(middleware: Any, request: Any) -> str | None:
     key = _language_key(request)
-    if key in middleware.__dict__.get(WARM, ()):
+    if middleware.__dict__.get(WARM, {}).get(key) is setting("LANGUAGES"):
         return None
     request.__dict__[COLD] = key
     return "the language's translations may have to be read"
@@ -230,15 +230,20 @@ def locale_response(middleware: Any, request: Any, response: Any) -> str | None:
     if response.status_code == 404:
         return "status 404: the URL may be resolved with a language prefix"
     if COLD in request.__dict__:
-        warm = middleware.__dict__.setdefault(WARM, set())
-        if len(warm) < WARM_LIMIT:
-            warm.add(request.__dict__.pop(COLD))
+        key = request.__dict__.pop(COLD)
+        warm = middleware.__dict__.setdefault(WARM, {})
+        if len(warm) >= WARM_LIMIT:
+            warm.clear()
+        if sum(len(part) for part in key if isinstance(part, str)) <= KEY_LIMIT:
+            warm[key] = setting("LANGUAGES")
     return None
 
 
 COLD = "_onehop_cold_language"
 WARM = "_onehop_warm_languages"
 WARM_LIMIT = 1_000
+KEY_LIMIT = 500
+"""Longer headers are not remembered: clients choose them, and ``WARM_LIMIT`` of them would be kept."""
 
 
 def _language_key(request: Any) -> tuple[Any, ...]:
@@ -251,7 +256,6 @@ def _language_key(request: Any) -> tuple[Any, ...]:
         language if language and _may_be_supported(language.lower().partition("-")[0]) else "",
         getattr(request, "urlconf", setting("ROOT_URLCONF")),
         setting("LANGUAGE_CODE"),
-        id(setting("LANGUAGES")),
     )
 
 

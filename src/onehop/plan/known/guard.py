@@ -54,7 +54,9 @@ def make_guard(row: Row, middleware: Any) -> Guard:
     Returns:
         A function of the hook, as it was looked up for this call, and its arguments: why it may block now, or None.
     """
-    further = None if row.further is None else _guard(replace(row, blocks=row.further, unreached=()), middleware, None)
+    further = None
+    if row.further is not None:
+        further = _guard(replace(row, blocks=row.further, further=None, unreached=()), middleware, None)
     return _guard(row, middleware, further)
 
 

@@ -7,6 +7,7 @@ names lead to.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import hashlib
 import inspect
@@ -28,7 +29,7 @@ class Reach:
     Attributes:
         cls: The class the hook was looked up on.
         attributes: Class attributes by name, as they are stored: functions, properties, plain values.
-        globals: Per module namespace, the global names used and their values.
+        globals: Per module namespace, the global names used and their values; those of built-in names, too.
         functions: The functions whose code was followed, in the order they were found; the hook's is the first.
     """
 
@@ -93,6 +94,8 @@ class Reach:
                     self._follow(value)
                 elif isinstance(value, ModuleType):
                     self._module(value, names)
+            elif hasattr(builtins, name):
+                used[name] = getattr(builtins, name)
 
     def _module(self, module: ModuleType, names: list[str]) -> None:
         """Note what a function looks up in a module that it knows by name, as in ``translation.activate``."""
