@@ -240,6 +240,7 @@ MIRRORED: dict[str, Any] = {
     "Signal.asend": Signal.asend,
     "SyncToAsync.__call__": SyncToAsync.__call__,
     "AsyncToSync.__call__": AsyncToSync.__call__,
+    "ThreadSensitiveContext.__aenter__": ThreadSensitiveContext.__aenter__,
     "ThreadSensitiveContext.__aexit__": ThreadSensitiveContext.__aexit__,
 }
 """What the walk and the lifecycle do in Django's stead, or rely on in detail."""
