@@ -19,7 +19,7 @@ import nox
 MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
 # django-prometheus 2.5 declares Django<6.1 and works on 6.1: installed there without its dependencies.
 UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"]}}
-SLOW = ("tests/bench", "tests/cli/test_demo.py", "tests/cli/test_demo_parts.py")
+SLOW = ("tests/bench", "tests/cli")
 CONSTRAINTS = ("-c", "constraints.txt")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
