@@ -148,7 +148,8 @@ class OnehopASGIHandler(ASGIHandler):
 
         Source: Django 6.1, ``ASGIHandler.__call__``, which makes a thread-sensitive context; ``serve`` makes it here.
         """
-        if scope["type"] == "http" and ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE:
+        stock = ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE and "handle" not in self.__dict__
+        if stock and scope["type"] == "http":
             await serve(self, self.sender, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -145,7 +145,7 @@ def test_threads_that_are_left_clean_are_used_again(site, fresh):
     with asgi.counting() as counts:
         interleaved(application, [None] * 100, concurrency=1)
 
-    assert counts["threads"] <= 3
+    assert counts["threads"] <= 3, pool.retired
     assert [each for each in Dirty.seen if isinstance(each, dict) and each != CLEAN] == []
 
 
@@ -286,7 +286,7 @@ def test_an_emptied_default_is_a_change(site, filled):
 
 
 def test_a_thread_that_was_left_as_it_began_is_used_again(site, fresh):
-    """One thread is retired to learn that an object begins with contents; the next ones are compared with that."""
+    """Two threads are retired to learn that an object always begins alike; the next ones are compared with that."""
 
     class Begun(threading.local):
         def __init__(self):
@@ -304,8 +304,8 @@ def test_a_thread_that_was_left_as_it_began_is_used_again(site, fresh):
         interleaved(site(view), [None] * 6, concurrency=1)
     pool.drain(5)
 
-    assert ["Begun" in reason for reason in pool.retired].count(True) == 1
-    assert counts["threads"] == 1 + len(pool.retired) < 5  # the test suite itself may have such objects, too
+    assert ["Begun" in reason for reason in pool.retired].count(True) == 2
+    assert counts["threads"] == 1 + len(pool.retired) < 6  # the test suite itself may have such objects, too
 
 
 def test_one_that_can_not_be_compared_retires_only_threads_that_use_it(site, filled):

@@ -41,12 +41,14 @@ class Known:
         reference: The object.
         name: How people know it; empty as long as nobody has asked.
         begins: True when new threads record what its ``__init__`` puts on them; False when that is of no use,
-            because it fails or can change inside; None as long as no request has used it.
+            because it fails, can change inside or is not always equal; None as long as no request has used it.
+        shape: What it put on the thread that recorded it last: the values, of empty containers the types.
     """
 
     reference: weakref.ref[Any]
     name: str = ""
     begins: bool | None = None
+    shape: dict[str, Any] | None = None
 
 
 class ThreadLocals:
@@ -75,13 +77,13 @@ class ThreadLocals:
         for key, known in list(self._known.items()):
             local = known.reference()
             if local is not None and known.begins:
-                try:
-                    contents = dict(contents_of(local, "__dict__"))
-                    known.begins = _is_comparable(contents)
-                except Exception:
-                    known.begins = False
-                if known.begins:
-                    found[key] = contents
+                known.begins = False
+                contents = dict(contents_of(local, "__dict__"))
+                if _is_comparable(contents):
+                    before, known.shape = known.shape, _shape_of(contents)
+                    known.begins = before is None or before == known.shape
+                    if before == known.shape:
+                        found[key] = contents
         return found
 
     def leftover(self, touched: Touched, begun: dict[int, dict[str, Any]]) -> str | None:
@@ -148,13 +150,14 @@ class Fresh:
     Runs on: that thread.
     """
 
-    __slots__ = ("_attributes", "_begun", "_hooks", "_touched")
+    __slots__ = ("_attributes", "_begun", "_context", "_hooks", "_touched")
 
     def __init__(self) -> None:
         self._touched = Touched()
         self._begun = thread_locals.begin()
         self._attributes = dict(vars(threading.current_thread()))
         self._hooks = _thread_hooks()
+        self._context = dict(contextvars.copy_context().items())
 
     def find_leftover(self) -> str | None:
         """
@@ -167,7 +170,7 @@ class Fresh:
         """
         asgiref_thread_local.__dict__.clear()
         problem = settle_connections()
-        if problem is None and len(contextvars.copy_context()):
+        if problem is None and not _are_same(self._context, dict(contextvars.copy_context().items())):
             problem = "a context variable was set outside any request"
         if problem is None and not _are_same(self._attributes, vars(threading.current_thread())):
             problem = "an attribute of its Thread object was set"
@@ -178,16 +181,22 @@ class Fresh:
 
 def _thread_hooks() -> tuple[Any, ...]:
     """Return what ``sys`` keeps for each thread."""
-    return sys.gettrace(), sys.getprofile(), *sys.get_asyncgen_hooks()
+    return sys.gettrace(), sys.getprofile(), *sys.get_asyncgen_hooks(), sys.get_coroutine_origin_tracking_depth()
 
 
-def _are_same(before: dict[str, Any], now: dict[str, Any]) -> bool:
+def _are_same(before: dict[Any, Any], now: dict[Any, Any]) -> bool:
     return before.keys() == now.keys() and all(now[name] is value for name, value in before.items())
 
 
 def _is_comparable(contents: dict[str, Any]) -> bool:
     """Tell whether no value can change inside without being seen: it is immutable, or an empty container."""
     return all(id(type(value)) in ATOMS or (id(type(value)) in CONTAINERS and not value) for value in contents.values())
+
+
+def _shape_of(contents: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: (type(value), value) if id(type(value)) in ATOMS else type(value) for name, value in contents.items()
+    }
 
 
 def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:

@@ -146,6 +146,11 @@ class Closing:
         Returns:
             What has to be awaited; None when there is nothing.
         """
+        if fate_of_request.get() is not self:  # The garbage collector closes it, in the context of somebody else.
+            return contextvars.copy_context().run(self._close)
+        return self._close()
+
+    def _close(self) -> Coroutine[Any, Any, None] | None:
         waiting = None
         try:
             if self.body_file is not None:
@@ -166,7 +171,8 @@ class Closing:
 
     def _leave(self) -> None:
         """Give back what was taken at the start."""
-        fate_of_request.set(self._outer_fate)
+        if fate_of_request.get() is self:
+            fate_of_request.set(self._outer_fate)
         if self._lease is not None:
             executors_by_context.pop(self._context, None)
             self._lease.end()
@@ -174,7 +180,7 @@ class Closing:
             try:
                 thread_sensitive_context.reset(self._entered)
             except ValueError:
-                pass  # The garbage collector closes a request that its server has dropped, in another context.
+                pass  # closed by the garbage collector
 
     def _work(self) -> Work:
         """Tell what closers and receivers have to do."""

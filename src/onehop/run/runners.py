@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from onehop.errors import NoRequestThread
 from onehop.run.greenlets import call_in_greenlet
 from onehop.run.hop import hop_to_loop, hop_to_thread
-from onehop.run.walk import END, Walk
+from onehop.run.walk import END, Place, Walk
 from onehop.steps import Affinity
 
 LOOP, THREAD = Affinity.LOOP, Affinity.THREAD
@@ -31,6 +31,10 @@ class Fate(Protocol):
 fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
 
 
+driven: contextvars.ContextVar[Place | None] = contextvars.ContextVar("onehop_driven", default=None)
+"""The walk that has hopped to the thread on which this code runs."""
+
+
 async def run_on_loop(walk: Walk) -> Any:
     """
     Drive a walk to its end, with the loop as its home.
@@ -42,7 +46,12 @@ async def run_on_loop(walk: Walk) -> Any:
     """
     try:
         while not await stay_on_loop(walk):
-            await hop_to_thread(stay_on_thread, walk)
+            walk.place.outer = driven.get()
+            token = driven.set(walk.place)
+            try:
+                await hop_to_thread(stay_on_thread, walk)
+            finally:
+                driven.reset(token)
     except CancelledError:
         walk.place.abandoned = True
         raise
@@ -58,6 +67,7 @@ def run_on_thread(walk: Walk) -> Any:
     Returns:
         The walk's response.
     """
+    walk.place.outer = driven.get()
     while not stay_on_thread(walk):
         hop_to_loop(stay_on_loop, walk)
     return walk.response
@@ -106,13 +116,13 @@ def stay_on_thread(walk: Walk) -> bool:
         try:
             outcome = call(*arguments)
         except Exception as error:
-            if place.abandoned or (fate is not None and fate.aborted):
+            if place.is_abandoned() or (fate is not None and fate.aborted):
                 raise CancelledError from error
             pending = walk.fail(error)
         else:
             if fate is not None and fate.aborted and outcome is not None:
                 fate.orphan = outcome
-            if place.abandoned or (fate is not None and fate.aborted):
+            if place.is_abandoned() or (fate is not None and fate.aborted):
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending

@@ -112,6 +112,7 @@ class RequestThread:
             del job
             with self._lock:
                 self.unfinished -= 1
+        self.fresh = None  # What it holds would keep the thread's locals alive.
         connections.close_all()
 
     def do(self, job: Job) -> None:
@@ -148,7 +149,7 @@ class RequestThreads:
     """
 
     def __init__(self, *, reuse: bool = True, limit: int | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # A garbage collection may close a request that its server has dropped.
         self._threads: set[RequestThread] = set()
         self._idle: deque[RequestThread] = deque()
         self._waiting: deque[Waiter] = deque()
@@ -220,7 +221,7 @@ class RequestThreads:
             try:
                 problem = thread.fresh.find_leftover()
                 thread.keeps_connections = bool(connections.all(initialized_only=True))
-            except Exception as error:
+            except BaseException as error:
                 problem = f"it could not be inspected: {error!r}"
         with self._lock:
             self._closing -= 1

@@ -18,6 +18,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from types import BuiltinFunctionType
 from typing import Any
 
 contents_of = threading.local.__getattribute__
@@ -45,7 +46,8 @@ class Touched:
 
         def _objects(self) -> Iterator[Any]:
             for reference in weakref.getweakrefs(self._sentinel):
-                yield reference.__callback__.__self__[0]()
+                if type(reference.__callback__) is BuiltinFunctionType:  # others are not the interpreter's
+                    yield reference.__callback__.__self__[0]()
 
     else:
         import ctypes
@@ -62,7 +64,9 @@ class Touched:
             for key, dummy in list(self._entries.items()):
                 if type(key) is str and key.startswith("thread.local."):
                     for reference in weakref.getweakrefs(dummy):
-                        yield reference.__callback__.__self__()
+                        if type(reference.__callback__) is BuiltinFunctionType:  # others are not the interpreter's
+                            local: Any = reference.__callback__.__self__
+                            yield local()
 
     def locals(self) -> list[tuple[Any, dict[str, Any]]]:
         """Return each object that still exists, with its attributes on this thread; in no particular order."""

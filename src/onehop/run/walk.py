@@ -68,13 +68,19 @@ class Place:
     Attributes:
         on_loop: True while a runner drives it on the loop.
         abandoned: True once the task that drove it was cancelled; a thread may still be busy with it.
+        outer: The place of the walk that has hopped to the thread on which this one was begun.
     """
 
-    __slots__ = ("abandoned", "on_loop")
+    __slots__ = ("abandoned", "on_loop", "outer")
 
     def __init__(self) -> None:
         self.on_loop = False
         self.abandoned = False
+        self.outer: Place | None = None
+
+    def is_abandoned(self) -> bool:
+        """Tell whether nobody waits for this walk any more, or for one that it is part of."""
+        return self.abandoned or (self.outer is not None and self.outer.is_abandoned())
 
 
 class Walk:
