@@ -42,3 +42,18 @@ def test_a_subclass_may_handle_requests_itself(site):
 
     assert asgi.get(Mine(), "/mine/").status == 200
     assert seen == ["/mine/"]
+
+
+def test_a_handle_of_one_instance_is_called(site):
+    """``application.handle = …`` takes effect, as under stock Django."""
+    application = site(async_view)
+    inner, seen = application.handle, []
+
+    async def handle(scope, receive, send):
+        seen.append(scope["path"])
+        await inner(scope, receive, send)
+
+    application.handle = handle
+
+    assert asgi.get(application).status == 200
+    assert seen == ["/"]

@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 import types
+import uuid
 
 import pytest
 from asgiref.local import Local
@@ -17,6 +18,7 @@ from django.http import HttpResponse
 
 from onehop import handler
 from onehop._django import connection_storage
+from onehop.run import leftovers
 from onehop.run.threads import Job, pool
 from tests import asgi
 from tests.project.views import sync_view
@@ -389,6 +391,78 @@ def test_what_python_keeps_for_a_thread_does_not_pass_on(site, kind):
 
     assert two_requests(site(view)) == str(before).encode()
     assert pool.retired
+
+
+def test_what_a_retired_thread_held_is_dropped_on_that_thread(site, gc_disabled):
+    """At once, and not by a later garbage collection on the loop."""
+    dropped = []
+
+    class Handle:
+        def __del__(self):
+            dropped.append(threading.get_ident())
+
+    handles = threading.local()
+
+    def view(request):
+        handles.one = Handle()
+        return HttpResponse("ok")
+
+    interleaved(site(view), [None] * 3, concurrency=1)
+    pool.drain(5)
+    for thread in threading.enumerate():
+        if thread.name.startswith("onehop-request"):
+            thread.join(5)
+
+    assert len(dropped) == 3
+    assert threading.get_ident() not in dropped
+
+
+def test_contents_that_differ_from_thread_to_thread_do_not_pass_on(site):
+    """An ``__init__`` that gives each thread something of its own has no contents to compare with."""
+
+    class Numbered(threading.local):
+        def __init__(self):
+            self.number = str(uuid.uuid4())
+
+    numbered = Numbered()
+
+    def view(request):
+        return HttpResponse(numbered.number)
+
+    answers = interleaved(site(view), [None] * 6, concurrency=1)
+
+    assert len({answer.body for answer in answers}) == 6
+
+
+def test_a_context_that_every_thread_begins_with_is_no_leftover(site, monkeypatch):
+    """Sentry sets context variables around ``Thread.run``: each thread has them before its first job."""
+    run_as_it_was = threading.Thread.run
+
+    def run_in_scope(thread):
+        variable.set("scope")
+        run_as_it_was(thread)
+
+    monkeypatch.setattr(threading.Thread, "run", run_in_scope)
+
+    with asgi.counting() as counts:
+        interleaved(site(sync_view), [None] * 5, concurrency=1)
+    pool.drain(5)
+
+    assert (counts["threads"], list(pool.retired)) == (1, [])
+
+
+def test_an_inspection_that_exits_loses_no_capacity(site, monkeypatch):
+    """Whatever inspecting a thread raises, the thread is retired and its place is free again."""
+
+    def exits():
+        raise SystemExit("inspecting")
+
+    monkeypatch.setattr(leftovers, "settle_connections", exits)
+    application = site(sync_view, ONEHOP={"MAX_REQUEST_THREADS": 1})
+
+    assert [answer.status for answer in interleaved(application, [None] * 3, concurrency=1)] == [200] * 3
+    pool.drain(5)
+    assert (pool._busy, pool._closing, len(pool.retired)) == (0, 0, 3)
 
 
 def test_a_connection_whose_database_was_removed_does_not_pass_on(site, tmp_path):

@@ -194,9 +194,7 @@ def _is_comparable(contents: dict[str, Any]) -> bool:
 
 
 def _shape_of(contents: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: (type(value), value) if id(type(value)) in ATOMS else type(value) for name, value in contents.items()
-    }
+    return {name: (type(value), value) if id(type(value)) in ATOMS else type(value) for name, value in contents.items()}
 
 
 def _is_unchanged(before: dict[str, Any], now: dict[str, Any]) -> bool:
