@@ -39,7 +39,7 @@ from onehop.run.disconnect import until_disconnect
 from onehop.run.hop import hop_to_thread
 from onehop.run.lease import Lease
 from onehop.run.runners import fate_of_request
-from onehop.run.signals import Work, asend, forget_urlconf, nobody_watches, work_of
+from onehop.run.signals import Work, asend, forget_urlconf, is_idle, nobody_watches, work_of
 
 
 async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any) -> None:
@@ -58,7 +58,7 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
     try:
         closing.body_file = await handler.read_body(receive)
         set_script_prefix(get_script_prefix(scope))
-        if not (work_of(signals.request_started) is Work.NONE and nobody_watches(signals.request_started)):
+        if not is_idle(signals.request_started):
             try:
                 await asend(signals.request_started, sender, scope=scope)
             except NoRequestThread as error:

@@ -124,6 +124,11 @@ def _look_at(signal: Signal) -> Seen | None:
     return seen
 
 
+def is_idle(signal: Signal) -> bool:
+    """Tell whether sending a signal would change nothing and be seen by nobody. Runs on: the loop."""
+    return work_of(signal) is Work.NONE and nobody_watches(signal)
+
+
 async def asend(signal: Signal, sender: Any, **named: Any) -> None:
     """
     Send a signal: sync receivers first, in the order of connection, then the async ones together.
@@ -141,8 +146,7 @@ async def asend(signal: Signal, sender: Any, **named: Any) -> None:
         await signal.asend(sender=sender, **named)
         return
     if work_of(signal) is Work.NONE:
-        if not nobody_watches(signal):
-            signal.send(sender=sender, **named)
+        signal.send(sender=sender, **named)
         return
     receivers, async_receivers = live_receivers(signal, sender)
     if receivers:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable
 from types import BuiltinFunctionType
 from typing import Any
 
@@ -35,19 +35,32 @@ class Touched:
     Runs on: the thread itself, as do all methods.
     """
 
+    def __init__(self) -> None:
+        self._probe = Probe()
+        self._probe.touched = True
+        self._find_thread()
+
+    def locals(self) -> list[tuple[Any, dict[str, Any]]]:
+        """Return each object that still exists, with its attributes on this thread; in no particular order."""
+        found = []
+        for reference in self._references():
+            callback = reference.__callback__
+            if type(callback) is BuiltinFunctionType:  # others are not the interpreter's
+                bound: Any = callback.__self__
+                local = (bound[0] if type(bound) is tuple else bound)()
+                if local is not None and local is not self._probe:
+                    found.append((local, contents_of(local, "__dict__")))
+        return found
+
     if sys.version_info >= (3, 13):
         import gc
 
-        def __init__(self) -> None:
-            self._probe = Probe()
-            self._probe.touched = True
+        def _find_thread(self) -> None:
             (watched,) = (found for found in self.gc.get_referents(self._probe) if type(found) is set)
             self._sentinel = next(iter(watched))()
 
-        def _objects(self) -> Iterator[Any]:
-            for reference in weakref.getweakrefs(self._sentinel):
-                if type(reference.__callback__) is BuiltinFunctionType:  # others are not the interpreter's
-                    yield reference.__callback__.__self__[0]()
+        def _references(self) -> Iterable[weakref.ref[Any]]:
+            return weakref.getweakrefs(self._sentinel)
 
     else:
         import ctypes
@@ -55,26 +68,13 @@ class Touched:
         _dictionary = ctypes.pythonapi["PyThreadState_GetDict"]  # an object of its own, not the one others may set up
         _dictionary.restype = ctypes.c_void_p  # a borrowed reference
 
-        def __init__(self) -> None:
-            self._probe = Probe()
-            self._probe.touched = True
+        def _find_thread(self) -> None:
             self._entries: Any = self.ctypes.cast(self._dictionary(), self.ctypes.py_object).value
 
-        def _objects(self) -> Iterator[Any]:
+        def _references(self) -> Iterable[weakref.ref[Any]]:
             for key, dummy in list(self._entries.items()):
                 if type(key) is str and key.startswith("thread.local."):
-                    for reference in weakref.getweakrefs(dummy):
-                        if type(reference.__callback__) is BuiltinFunctionType:  # others are not the interpreter's
-                            local: Any = reference.__callback__.__self__
-                            yield local()
-
-    def locals(self) -> list[tuple[Any, dict[str, Any]]]:
-        """Return each object that still exists, with its attributes on this thread; in no particular order."""
-        return [
-            (local, contents_of(local, "__dict__"))
-            for local in self._objects()
-            if local is not None and local is not self._probe
-        ]
+                    yield from weakref.getweakrefs(dummy)
 
 
 def can_be_told() -> bool:
