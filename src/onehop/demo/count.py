@@ -10,11 +10,10 @@ import asyncio
 import importlib
 import json
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from asgiref.sync import AsyncToSync, SyncToAsync
+from onehop.counting import Counters, counting
 
 WARM_UP = 5
 REQUESTS = 10
@@ -23,36 +22,10 @@ LIMIT_S = 30.0
 
 @dataclass(slots=True)
 class Counts:
-    """Calls seen since the last reset, and after that per request."""
+    """Hops and started threads per request."""
 
-    hops: float = 0
-    threads: float = 0
-
-
-def watch() -> Counts:
-    """Patch asgiref's two bridges and ``Thread.start`` for good; return the counts they add to.
-
-    A hop is a call of either bridge; pool calls (``thread_sensitive=False``) are not hops.
-    """
-    counts = Counts()
-    to_thread, to_loop, start = SyncToAsync.__call__, AsyncToSync.__call__, threading.Thread.start
-
-    def counted_to_thread(self: Any, *args: Any, **kwargs: Any) -> Any:
-        counts.hops += bool(self._thread_sensitive)
-        return to_thread(self, *args, **kwargs)
-
-    def counted_to_loop(self: Any, *args: Any, **kwargs: Any) -> Any:
-        counts.hops += 1
-        return to_loop(self, *args, **kwargs)
-
-    def counted_start(self: threading.Thread) -> None:
-        counts.threads += 1
-        start(self)
-
-    SyncToAsync.__call__ = counted_to_thread  # type: ignore[method-assign]
-    AsyncToSync.__call__ = counted_to_loop  # type: ignore[method-assign]
-    threading.Thread.start = counted_start  # type: ignore[method-assign]
-    return counts
+    hops: float
+    threads: float
 
 
 async def request(application: Any, path: str, port: int) -> None:
@@ -95,23 +68,24 @@ async def request(application: Any, path: str, port: int) -> None:
         raise RuntimeError(f"{path} answered with status {sent[0]['status']}.")
 
 
-async def count(application: Any, counts: Counts, path: str, port: int) -> Counts:
+async def count(application: Any, counters: Counters, path: str, port: int) -> Counts:
     """Return hops and threads per request for ``path``, after a warm-up, over several requests."""
     for _ in range(WARM_UP):
         await request(application, path, port)
-    counts.hops = counts.threads = 0
+    hops, _, threads = counters.read()
     for _ in range(REQUESTS):
         await request(application, path, port)
-    return Counts(counts.hops / REQUESTS, counts.threads / REQUESTS)
+    hops_after, _, threads_after = counters.read()
+    return Counts((hops_after - hops) / REQUESTS, (threads_after - threads) / REQUESTS)
 
 
 async def main() -> None:
     """Read the order, count each path, write ``{path: {"hops": …, "threads": …}}``."""
     order: dict[str, Any] = json.load(sys.stdin)
-    counts = watch()
-    application = importlib.import_module(order["module"]).application
-    async with asyncio.timeout(LIMIT_S):
-        found = {path: asdict(await count(application, counts, path, order["port"])) for path in order["paths"]}
+    with counting() as counters:
+        application = importlib.import_module(order["module"]).application
+        async with asyncio.timeout(LIMIT_S):
+            found = {path: asdict(await count(application, counters, path, order["port"])) for path in order["paths"]}
     json.dump(found, sys.stdout)
 
 
