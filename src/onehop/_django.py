@@ -106,6 +106,11 @@ def rehome(context: contextvars.Context) -> None:
     _restore_context(context)
 
 
+def raw_iterator(response: Any) -> Any:
+    """Return the iterator that a streaming response was given (Django 5.2-6.1)."""
+    return response._iterator
+
+
 def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]], list[Callable[..., Any]]]:
     """Return a signal's sync and async receivers for a sender, each in the order of connection (Django 5.0-6.1)."""
     receivers: tuple[list[Any], list[Any]] = signal._live_receivers(sender)

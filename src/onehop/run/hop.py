@@ -8,7 +8,7 @@ back, with every ``Local`` re-homed. Which thread it is decides the executor tha
 
 Guarantees: context variables and ``Local`` values set on either side are seen on the other; exceptions arrive
 with ``sys.exc_info()``; cancelling the awaiting task never interrupts code that runs on a thread.
-Assumes: the lease of the request is registered for its ``ThreadSensitiveContext`` (see ``lifecycle``).
+Assumes: the lease of the request is registered for its ``ThreadSensitiveContext`` (see ``closing``).
 """
 
 from __future__ import annotations

@@ -1,0 +1,118 @@
+"""
+Read the body of a request with Django's own ``read_body``, but without its writes to the disk on the loop.
+
+Theory of operation. Django's coroutine is driven by hand: each time it asks for a message, the driver awaits the
+server's, and has the coroutine go on with it on the loop, or on the request thread when it is about to write to a
+file. Nothing of what it does is known here but when a ``SpooledTemporaryFile`` rolls over.
+
+Source: Django 5.2-6.1, ``ASGIHandler.read_body`` in core/handlers/asgi.py.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+import django
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler
+
+from onehop._django import is_djangos_own, setting
+from onehop.run.hop import hop_to_thread
+
+Receive = Callable[[], Awaitable[Any]]
+
+READS_AS_DJANGO = ASGIHandler.read_body if is_djangos_own(ASGIHandler.read_body) else None
+WRITES_ON_LOOP = django.VERSION < (6, 0)
+"""Whether Django writes to a file that has rolled over where its coroutine runs (later: on a pool thread)."""
+
+
+async def read_body(handler: Any, receive: Receive) -> Any:
+    """
+    Read a body.
+
+    Runs on: the loop. Cost: nothing for a body that stays in memory. For one that rolls over to a file a hop with the
+    message that makes it do so and, on Django 5.2, one with each message after it.
+
+    Returns:
+        The body as an open file, at its beginning.
+
+    Raises:
+        RequestAborted: The client has gone.
+    """
+    __traceback_hide__ = True
+    if type(handler).read_body is not READS_AS_DJANGO:
+        return await handler.read_body(receive)
+    first = await receive()
+    limit = setting("FILE_UPLOAD_MAX_MEMORY_SIZE")
+    if not first.get("more_body") and (not limit or len(first.get("body") or b"") <= limit):
+        return await handler.read_body(_repeat(first))
+    return await _drive(handler.read_body(_ask), receive, first, limit)
+
+
+def _repeat(message: Any) -> Receive:
+    async def receive() -> Any:
+        return message
+
+    return receive
+
+
+ASKS = object()
+
+
+@types.coroutine
+def _ask() -> Generator[Any, Any, Any]:
+    return (yield ASKS)
+
+
+@types.coroutine
+def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limit: int) -> Generator[Any, Any, Any]:
+    """Drive Django's coroutine, from its first question on."""
+    size, rolled = 0, False
+    message = first
+    try:
+        waits_for = reading.send(None)
+        while True:
+            if waits_for is not ASKS:  # Django waits for a write of its own on another thread.
+                try:
+                    sent = yield waits_for
+                except BaseException as error:
+                    waits_for = reading.throw(error)
+                else:
+                    waits_for = reading.send(sent)
+                continue
+            try:
+                message = message or (yield from receive().__await__())
+            except BaseException:
+                _give_up(reading)
+                raise
+            size += len(message.get("body") or b"")
+            writes = 0 < limit < size and (WRITES_ON_LOOP or not rolled)
+            rolled = rolled or writes
+            if writes:
+                ended, outcome = yield from hop_to_thread(_go_on, reading, message).__await__()
+                if ended:
+                    return outcome
+                waits_for = outcome
+            else:
+                waits_for = reading.send(message)
+            message = None
+    except StopIteration as end:
+        return end.value
+
+
+def _give_up(reading: Coroutine[Any, Any, Any]) -> None:
+    """Have Django's coroutine close its file, as it does when the client has gone."""
+    try:
+        reading.send({"type": "http.disconnect"})
+    except RequestAborted:
+        pass
+
+
+def _go_on(reading: Coroutine[Any, Any, Any], message: Any) -> tuple[bool, Any]:
+    """Have a coroutine go on with a message; return whether it has ended, and what it returns or waits for."""
+    try:
+        return False, reading.send(message)
+    except StopIteration as end:
+        return True, end.value
