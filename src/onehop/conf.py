@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -28,6 +29,7 @@ class Options:
             ``"never"``: every request that needs a thread gets a new one, as stock Django does.
         keep_thread_locals: Dotted paths of ``threading.local`` objects whose contents may stay on a thread.
         max_request_threads: Most request threads in use at the same time; None for no limit.
+        lifespan: Dotted path of a function that returns the async context manager in which requests are served.
     """
 
     runs_anywhere: frozenset[str] = frozenset()
@@ -35,6 +37,7 @@ class Options:
     thread_reuse: str = "clean"
     keep_thread_locals: frozenset[str] = frozenset()
     max_request_threads: int | None = None
+    lifespan: str | None = None
 
 
 def load_options() -> Options:
@@ -56,6 +59,7 @@ def load_options() -> Options:
         "KEEP_THREAD_LOCALS": _paths,
         "THREAD_REUSE": _thread_reuse,
         "MAX_REQUEST_THREADS": _limit,
+        "LIFESPAN": _path,
     }
     for key in value:
         if key not in readers:
@@ -100,6 +104,38 @@ def find_thread_local(path: str) -> threading.local:
             f"{path!r} in ONEHOP['KEEP_THREAD_LOCALS'] is a {type(found).__name__}, not a threading.local. Remove it."
         )
     return found
+
+
+def find_lifespan(path: str | None) -> Callable[[], Any] | None:
+    """
+    Return the function at the path in ``ONEHOP["LIFESPAN"]``; None when there is no path.
+
+    Raises:
+        ConfigError: There is none, or it is not one that returns an async context manager.
+    """
+    if path is None:
+        return None
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        raise ConfigError(f"{path!r} in ONEHOP['LIFESPAN'] cannot be imported: {error}.") from error
+    if inspect.isasyncgenfunction(found) or inspect.iscoroutinefunction(found):
+        raise ConfigError(
+            f"{path!r} in ONEHOP['LIFESPAN'] is a plain async function. Decorate it with "
+            "contextlib.asynccontextmanager, and let it yield once."
+        )
+    if not callable(found):
+        raise ConfigError(
+            f"{path!r} in ONEHOP['LIFESPAN'] is a {type(found).__name__}. Name a function without arguments that "
+            "returns an async context manager."
+        )
+    return cast("Callable[[], Any]", found)
+
+
+def _path(key: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"ONEHOP[{key!r}] is {value!r}, which is not a dotted path. Write it as a string.")
+    return value
 
 
 def _paths(key: str, value: Any) -> frozenset[str]:

@@ -19,12 +19,13 @@ from django.urls import set_urlconf
 from django.utils.log import log_response
 
 from onehop._django import async_probe, is_djangos_own, response_for_exception, setting, sync_probe
-from onehop.conf import find_thread_local, load_options
+from onehop.conf import find_lifespan, find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
 from onehop.run import leftovers
 from onehop.run.greenlets import await_in_parent, inside_greenlet
 from onehop.run.lifecycle import serve
+from onehop.run.lifespan import Lifespan
 from onehop.run.runners import fate_of_request, raised_again, run_on_loop, run_on_thread
 from onehop.run.threads import pool
 from onehop.run.touched import can_be_told
@@ -100,6 +101,7 @@ class OnehopASGIHandler(ASGIHandler):
                 sys.version.partition(" ")[0],
             )
         pool.limit = self.options.max_request_threads
+        self.lifespan = Lifespan(find_lifespan(self.options.lifespan))
         leftovers.thread_locals.keep(map(find_thread_local, sorted(self.options.keep_thread_locals)))
         setting_changed.connect(self._forget_plan)
 
@@ -149,13 +151,18 @@ class OnehopASGIHandler(ASGIHandler):
         Source: Django 6.1, ``ASGIHandler.__call__``, which makes a thread-sensitive context; ``serve`` makes it here.
         """
         stock = ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE and "handle" not in self.__dict__
-        if stock and scope["type"] == "http":
+        if scope["type"] == "lifespan":
+            await self.lifespan.speak(scope, receive, send)
+        elif stock and scope["type"] == "http":
+            if self.options.lifespan is not None:
+                await self.lifespan.prepare(scope)
             await serve(self, self.sender, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
+        await self.lifespan.prepare(scope)
         await serve(self, self.sender, scope, receive, send)
 
     async def get_response_async(self, request: Any) -> Any:
