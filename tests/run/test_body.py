@@ -10,9 +10,11 @@ from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from onehop.run import threads
+from onehop.run.lease import Lease
 from tests.asgi import counting, scope_of
 from tests.project.settings import DEFAULT_MIDDLEWARE
-from tests.run.drive import run
+from tests.run.drive import Gate, run
 
 LIMIT = 1000
 BOTH = pytest.mark.parametrize("stock", [False, True], ids=["onehop", "stock"])
@@ -180,3 +182,23 @@ def test_own_read_body_is_called(site):
     site(echo, [], FILE_UPLOAD_MAX_MEMORY_SIZE=LIMIT)
     messages = run(post(Mine(), [b"x" * LIMIT, b"y"]))
     assert messages[1]["body"] == b"x" * LIMIT + b"y"
+
+
+def test_an_upload_for_which_no_thread_comes_free_is_refused(site, monkeypatch, pool):
+    """With status 503, and its file is closed."""
+    monkeypatch.setattr(threads, "WAIT_FOR_ANY_S", 0.05)
+    application = site(echo, [], FILE_UPLOAD_MAX_MEMORY_SIZE=LIMIT, ONEHOP={"MAX_REQUEST_THREADS": 1})
+    gate = Gate()
+
+    async def main():
+        lease = Lease()
+        held = asyncio.wrap_future(lease.submit(gate.wait))
+        await gate.reached()
+        try:
+            return await post(application, [b"x" * LIMIT, b"y", b"z"])
+        finally:
+            gate.open()
+            await held
+            lease.end()
+
+    assert run(main())[0]["status"] == 503

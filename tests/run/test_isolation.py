@@ -16,7 +16,7 @@ from crum import get_current_request
 from django.db import connections
 from django.http import HttpResponse
 
-from onehop import handler
+from onehop import chain
 from onehop._django import connection_storage
 from onehop.run import leftovers
 from onehop.run.threads import Job, pool
@@ -597,7 +597,7 @@ kept = threading.local()
 
 def test_a_python_that_does_not_tell_gives_every_request_a_new_thread(site, monkeypatch, caplog):
     """Where it is not known what a thread has touched, no thread is used twice, and one warning says so."""
-    monkeypatch.setattr(handler, "can_be_told", lambda: False)
+    monkeypatch.setattr(chain, "can_be_told", lambda: False)
     application = site(sync_view)
     told = [record.getMessage() for record in caplog.records]
     caplog.clear()

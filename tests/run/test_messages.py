@@ -146,7 +146,7 @@ def test_bad_query_bytes_are_a_bad_request(site):
     assert (sent[0]["status"], raised) == (400, None)
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan", "nonsense"])
+@pytest.mark.parametrize("kind", ["websocket", "nonsense"])
 def test_other_types_of_scope_are_refused_with_djangos_words(site, kind):
     """Only HTTP is served."""
     onehop, stock = compare(site, echo, {**asgi.scope_of(), "type": kind})

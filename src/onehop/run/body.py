@@ -10,6 +10,7 @@ Source: Django 5.2-6.1, ``ASGIHandler.read_body`` in core/handlers/asgi.py.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
@@ -42,7 +43,7 @@ async def read_body(handler: Any, receive: Receive) -> Any:
         RequestAborted: The client has gone.
     """
     __traceback_hide__ = True
-    if type(handler).read_body is not READS_AS_DJANGO:
+    if getattr(handler.read_body, "__func__", None) is not READS_AS_DJANGO:
         return await handler.read_body(receive)
     first = await receive()
     limit = setting("FILE_UPLOAD_MAX_MEMORY_SIZE")
@@ -82,11 +83,7 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
                 else:
                     waits_for = reading.send(sent)
                 continue
-            try:
-                message = message or (yield from receive().__await__())
-            except BaseException:
-                _give_up(reading)
-                raise
+            message = message or (yield from receive().__await__())
             size += len(message.get("body") or b"")
             writes = 0 < limit < size and (WRITES_ON_LOOP or not rolled)
             rolled = rolled or writes
@@ -100,14 +97,18 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
             message = None
     except StopIteration as end:
         return end.value
+    except BaseException:
+        _give_up(reading)
+        raise
 
 
 def _give_up(reading: Coroutine[Any, Any, Any]) -> None:
-    """Have Django's coroutine close its file, as it does when the client has gone."""
-    try:
-        reading.send({"type": "http.disconnect"})
-    except RequestAborted:
-        pass
+    """Have Django's coroutine close its file, as it does when the client has gone, unless it has ended itself."""
+    if inspect.getcoroutinestate(reading) == inspect.CORO_SUSPENDED:
+        try:
+            reading.send({"type": "http.disconnect"})
+        except RequestAborted:
+            pass
 
 
 def _go_on(reading: Coroutine[Any, Any, Any], message: Any) -> tuple[bool, Any]:

@@ -39,14 +39,14 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
     __traceback_hide__ = True
     closing = Closing(sender)
     try:
-        closing.body_file = await read_body(handler, receive)
-        set_script_prefix(get_script_prefix(scope))
-        if not is_idle(signals.request_started):
-            try:
+        try:
+            closing.body_file = await read_body(handler, receive)
+            set_script_prefix(get_script_prefix(scope))
+            if not is_idle(signals.request_started):
                 await asend(signals.request_started, sender, scope=scope)
-            except NoRequestThread as error:
-                await _refuse(handler, closing, error, send)
-                return
+        except NoRequestThread as error:
+            await _refuse(handler, closing, error, send)
+            return
         request, closing.response = handler.create_request(scope, closing.body_file)
         if request is None:
             await handler.send_response(closing.response, send)
