@@ -10,12 +10,16 @@ from typing import Any
 
 from onehop.declare import runs_anywhere, runs_on_thread
 
-__all__ = ["lifespan_state", "runs_anywhere", "runs_on_thread"]
+__all__ = ["install", "lifespan_state", "runs_anywhere", "runs_on_thread"]
 __version__ = "0.1.0.dev0"
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs Django only when it is asked for."""
+    if name == "install":
+        from onehop.in_place import install
+
+        return install
     if name == "lifespan_state":
         from onehop.run.lifespan import lifespan_state
 

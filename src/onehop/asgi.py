@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import os
 from typing import Any
 
-import asgiref
 import django
-from django.core.handlers.asgi import ASGIHandler
+
+from onehop.fallback import is_stock_wanted
 
 __all__ = ["get_asgi_application"]
-
-logger = logging.getLogger("onehop")
 
 
 def get_asgi_application() -> Any:
@@ -20,10 +16,10 @@ def get_asgi_application() -> Any:
     Return the ASGI application of a Django project, run with the fewest hops.
 
     With ``ONEHOP_DISABLE=1`` in the environment, or on a version of Django or asgiref that Onehop was not checked
-    against, it is stock Django's; the latter is said in one warning.
+    against, it is stock Django's (inside ``ONEHOP["LIFESPAN"]``, if there is one); the latter is said in a warning.
 
     Returns:
-        An ASGI 3 callable for HTTP.
+        An ASGI 3 callable for HTTP and lifespan.
 
     Raises:
         ConfigError: ``settings.ONEHOP`` or a declaration is wrong.
@@ -32,19 +28,12 @@ def get_asgi_application() -> Any:
     Source: Django 5.2-6.1, ``core/asgi.py``.
     """
     django.setup(set_prefix=False)
-    if os.environ.get("ONEHOP_DISABLE", "") not in ("", "0"):
-        return ASGIHandler()
-    from onehop._django import unknown_core
-    from onehop.plan.known.rows import fingerprints
+    if is_stock_wanted():
+        from django.core.handlers.asgi import ASGIHandler
 
-    if unknown := unknown_core(fingerprints()["core"]):
-        logger.warning(
-            "Onehop was not checked against Django %s with asgiref %s: %s changed. Stock Django serves the requests.",
-            django.__version__,
-            asgiref.__version__,
-            ", ".join(unknown),
-        )
-        return ASGIHandler()
+        from onehop.run.lifespan import under_lifespan
+
+        return under_lifespan(ASGIHandler())
     from onehop.handler import OnehopASGIHandler
 
     return OnehopASGIHandler()

@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.urls import set_urlconf
 from django.utils.log import log_response
 
-from onehop._django import async_probe, response_for_exception, setting, sync_probe
+from onehop._django import async_probe, is_djangos_own, response_for_exception, setting, sync_probe
 from onehop.conf import find_lifespan, find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
@@ -184,14 +184,15 @@ def chain_of(handler: Any) -> Chain | None:
 
 def load_planned(handler: Any, stock: Callable[..., None], is_async: bool) -> None:
     """
-    Load a handler's middleware; plan it if its chain is async.
+    Load a handler's middleware; plan it if its chain is async, and its innermost part Django's own.
 
     Raises:
         ConfigError: ``settings.ONEHOP`` or a declaration is wrong.
         Exception: What Django raises when it loads middleware.
     """
     chain = chain_of(handler)
-    if not is_async or (chain is not None and chain.is_loading):
+    own = is_djangos_own(type(handler)._get_response_async)
+    if not own or not is_async or (chain is not None and chain.is_loading):
         stock(is_async=is_async)
         return
     handler._onehop_chain = Chain(handler)

@@ -42,7 +42,8 @@ class OnehopASGIHandler(ASGIHandler):
 
     def adapt_method_mode(self, *arguments: Any, **keywords: Any) -> Any:
         """Give Django's loader what belongs in its place."""
-        return self._onehop_chain.adapt(super().adapt_method_mode, *arguments, **keywords)
+        chain, stock = chain_of(self), super().adapt_method_mode
+        return stock(*arguments, **keywords) if chain is None else chain.adapt(stock, *arguments, **keywords)
 
     @property
     def plan(self) -> Plan:
@@ -58,8 +59,8 @@ class OnehopASGIHandler(ASGIHandler):
         stock = ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE and "handle" not in self.__dict__
         if stock and scope["type"] == "http":
             await handle(self, self.sender, scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._onehop_chain.lifespan.speak(scope, receive, send)
+        elif scope["type"] == "lifespan" and (chain := chain_of(self)) is not None:
+            await chain.lifespan.speak(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
@@ -69,9 +70,10 @@ class OnehopASGIHandler(ASGIHandler):
 
     async def get_response_async(self, request: Any) -> Any:
         """Walk the plan. An agent's patch of Django's method is called, and comes back through the chain."""
-        if BaseHandler.get_response_async is not STOCK_GET_RESPONSE:
+        chain = chain_of(self)
+        if chain is None or BaseHandler.get_response_async is not STOCK_GET_RESPONSE:
             return await super().get_response_async(request)
-        return await self._onehop_chain.respond(request)
+        return await chain.respond(request)
 
 
 async def handle(handler: Any, sender: type, scope: Any, receive: Any, send: Any) -> None:

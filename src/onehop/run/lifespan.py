@@ -23,6 +23,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from onehop.conf import find_lifespan, load_options
 from onehop.errors import ConfigError, OnehopError
 from onehop.run.threads import DRAIN_AT_EXIT_S, pool
 
@@ -134,6 +135,23 @@ class Lifespan:
                 del self._holders[loop]
             raise
         return state
+
+
+def under_lifespan(application: Any) -> Any:
+    """Return an ASGI application that serves inside ``ONEHOP["LIFESPAN"]``; the same when there is none."""
+    factory = find_lifespan(load_options().lifespan)
+    if factory is None:
+        return application
+    lifespan = Lifespan(factory)
+
+    async def application_in_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await lifespan.speak(scope, receive, send)
+            return
+        await lifespan.prepare(scope)
+        await application(scope, receive, send)
+
+    return application_in_lifespan
 
 
 @asynccontextmanager
