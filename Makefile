@@ -5,16 +5,22 @@ ARGS =
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 NEEDS = pyproject.toml constraints.txt
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo example test conformance lint bench clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/has-demo ## Race stock Django against Onehop on a small project (ARGS="--seconds 2 --keep").
 	@.venv/bin/onehop demo $(ARGS)
 
+example: .venv/has-demo ## Run the example project and its live page (ARGS="--stock").
+	@.venv/bin/python examples/run.py $(ARGS)
+
 test: .venv/has-nox ## Run the tests on Django 5.2, 6.0 and 6.1 (ARGS="-- tests/cli" for some of them).
 	@.venv/bin/nox --tags test $(ARGS)
+
+conformance: .venv/has-nox ## Run Django's own tests of the request path on Onehop.
+	@.venv/bin/nox --tags conformance $(ARGS)
 
 lint: .venv/has-nox ## Run ruff, mypy and import-linter.
 	@.venv/bin/nox --session lint
@@ -24,7 +30,7 @@ bench: .venv/has-demo ## Measure stock Django and Onehop (ARGS="--help").
 
 clean: ## Remove the environments and all caches.
 	rm -rf .venv .nox .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/has-demo: $(NEEDS) | .venv/bin/pip
 	@echo "Installing Onehop with what the demo needs into .venv"

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +24,11 @@ SLOW = ("tests/bench", "tests/cli")
 CONSTRAINTS = ("-c", "constraints.txt")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
+CONFORMANCE = (
+    *("asgi", "handlers", "middleware", "middleware_exceptions", "wsgi"),
+    *("signals", "dispatch", "test_client", "staticfiles_tests"),
+)
+ROOT = Path(__file__).parent
 LINT = nox.project.dependency_groups(PYPROJECT, "lint")
 
 # No downloaded interpreters, and an output that ends with pytest's own last line.
@@ -99,18 +105,45 @@ def skip(session: nox.Session, django: str) -> None:
         session.error(f"Nothing was tested. Install one of Python {', '.join(MATRIX.values())}.")
 
 
-# What is skipped comes first, so that the last line is pytest's.
-for django, python in sorted(PYTHONS.items(), key=lambda item: item[1] is not None):
-    release = partial(test if python else skip, django=django)
-    release.__doc__ = f"Run pytest on Django {django} and Python {MATRIX[django]}."
-    nox.session(
-        release,
-        name=f"test-{django}",
-        python=python or False,
-        venv_backend=BACKEND,
-        reuse_venv=True,
-        tags=["test"],
-    )
+def conformance(session: nox.Session, django: str) -> None:
+    """Run Django's own tests of the request path, from its sdist, on Onehop."""
+    session.install(*CONSTRAINTS, "-e", ".", "pip", f"Django~={django}.0")
+    tests = unpack_sdist(session)
+    with session.chdir(tests):
+        session.run(
+            *("python", "runtests.py", "--settings=onehop_in_place", "--parallel=2"),
+            *(session.posargs or CONFORMANCE),
+            env={"PYTHONPATH": str(ROOT / "tests" / "conformance")},
+        )
+
+
+def unpack_sdist(session: nox.Session) -> Path:
+    """Return the tests folder of the sdist of the session's Django, which is downloaded if it is not here yet."""
+    version = str(session.run("python", "-c", "import django; print(django.__version__)", silent=True)).strip()
+    folder = ROOT / ".nox" / "sdists" / version
+    if not folder.exists():
+        there = Path(session.create_tmp())
+        options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary=:all:", "-d", str(there))
+        session.run("python", "-m", "pip", "download", *options, f"Django=={version}")
+        (archive,) = there.glob("[dD]jango-*.tar.gz")
+        shutil.unpack_archive(archive, there)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(there / archive.name.removesuffix(".tar.gz"), folder)
+    return folder / "tests"
+
+
+def for_each_release(run: Callable[..., None], tag: str, what: str) -> None:
+    """Make a session of a function for each release. What is skipped comes first, so that the last line is a run's."""
+    for django, python in sorted(PYTHONS.items(), key=lambda item: item[1] is not None):
+        release = partial(run if python else skip, django=django)
+        release.__doc__ = f"{what} on Django {django} and Python {MATRIX[django]}."
+        nox.session(
+            release, name=f"{tag}-{django}", python=python or False, venv_backend=BACKEND, reuse_venv=True, tags=[tag]
+        )
+
+
+for_each_release(test, "test", "Run pytest")
+for_each_release(conformance, "conformance", "Run Django's own tests")
 
 
 @nox.session(venv_backend=BACKEND, reuse_venv=True)

@@ -18,12 +18,12 @@ from django.urls import set_urlconf
 from django.utils.log import log_response
 
 from onehop._django import async_probe, is_djangos_own, response_for_exception, setting, sync_probe
-from onehop.conf import find_lifespan, find_thread_local, load_options
+from onehop.conf import find_thread_local, load_options
 from onehop.plan import make_plan
 from onehop.plan.load import Loading
 from onehop.run import leftovers
 from onehop.run.greenlets import await_in_parent, inside_greenlet
-from onehop.run.lifespan import Lifespan
+from onehop.run.lifespan import lifespan_at
 from onehop.run.runners import fate_of_request, raised_again, run_on_loop, run_on_thread
 from onehop.run.threads import pool
 from onehop.run.touched import can_be_told
@@ -75,7 +75,7 @@ class Chain:
 
     def __init__(self, handler: BaseHandler) -> None:
         self.options = load_options()
-        self.lifespan = Lifespan(find_lifespan(self.options.lifespan))
+        self.lifespan = lifespan_at(self.options.lifespan)
         self._handler = handler
         self._site = Site(handler)
         self._loading = Loading(self.options, self._get_response_for)
@@ -156,10 +156,14 @@ class Chain:
 
     async def respond(self, request: Any) -> Any:
         """Walk the plan. Source: Django 6.1, ``BaseHandler.get_response_async``."""
+        if not self.lifespan.is_empty:
+            await self.lifespan.prepare(request.scope)
         set_urlconf(setting("ROOT_URLCONF"))
         return await run_on_loop(walk_from(self.plan, 0, self._site, request, whole=True))
 
     async def _run(self, request: Any) -> Any:
+        if not self.lifespan.is_empty:
+            await self.lifespan.prepare(request.scope)
         return await run_on_loop(walk_from(self.plan, 0, self._site, request))
 
     def _get_response_for(self, mode: Mode, position: Callable[[], int]) -> Callable[..., Any]:

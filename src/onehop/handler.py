@@ -58,7 +58,7 @@ class OnehopASGIHandler(ASGIHandler):
         """
         stock = ASGIHandler.__call__ is STOCK_CALL and type(self).handle is HANDLE and "handle" not in self.__dict__
         if stock and scope["type"] == "http":
-            await handle(self, self.sender, scope, receive, send)
+            await serve(self, self.sender, scope, receive, send)
         elif scope["type"] == "lifespan" and (chain := chain_of(self)) is not None:
             await chain.lifespan.speak(scope, receive, send)
         else:
@@ -66,7 +66,7 @@ class OnehopASGIHandler(ASGIHandler):
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request. Source: Django 6.1, ``ASGIHandler.handle``."""
-        await handle(self, self.sender, scope, receive, send)
+        await serve(self, self.sender, scope, receive, send)
 
     async def get_response_async(self, request: Any) -> Any:
         """Walk the plan. An agent's patch of Django's method is called, and comes back through the chain."""
@@ -74,14 +74,6 @@ class OnehopASGIHandler(ASGIHandler):
         if chain is None or BaseHandler.get_response_async is not STOCK_GET_RESPONSE:
             return await super().get_response_async(request)
         return await chain.respond(request)
-
-
-async def handle(handler: Any, sender: type, scope: Any, receive: Any, send: Any) -> None:
-    """Answer one HTTP request, inside the lifespan of its handler."""
-    chain = chain_of(handler)
-    if chain is not None and chain.options.lifespan is not None:
-        await chain.lifespan.prepare(scope)
-    await serve(handler, sender, scope, receive, send)
 
 
 HANDLE = OnehopASGIHandler.handle

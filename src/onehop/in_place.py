@@ -18,8 +18,8 @@ from django.core.handlers.wsgi import WSGIHandler
 from onehop._django import is_djangos_own
 from onehop.chain import chain_of, load_planned
 from onehop.fallback import is_stock_wanted
-from onehop.handler import handle
 from onehop.run.background import background
+from onehop.run.lifecycle import serve
 from onehop.run.wsgi_stream import Stream
 
 Method = Callable[..., Any]
@@ -105,10 +105,10 @@ def _handle(stock: Method) -> Method:
     if not is_djangos_own(stock):
         return stock
 
-    async def handle_in_place(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        await handle(self, self.__class__, scope, receive, send)
+    async def handle(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        await serve(self, self.__class__, scope, receive, send)
 
-    return handle_in_place
+    return handle
 
 
 def _call_wsgi(stock: Method) -> Method:

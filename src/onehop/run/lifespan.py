@@ -17,9 +17,11 @@ import atexit
 import contextvars
 import logging
 import os
+import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -57,15 +59,30 @@ def lifespan_state(request: Any) -> MutableMapping[str, Any]:
     return state  # type: ignore[no-any-return]
 
 
+@cache
+def lifespan_at(path: str | None) -> Lifespan:
+    """
+    Return the lifespan for the value of ``ONEHOP["LIFESPAN"]``: one in each process, whatever handlers there are.
+
+    Raises:
+        ConfigError: The path leads to no function that returns an async context manager.
+    """
+    return Lifespan(find_lifespan(path))
+
+
 class Lifespan:
     """
-    The lifespan of one application, on each loop that serves it.
+    The lifespan of a project, on each loop that serves it.
 
     Args:
         factory: Returns the async context manager to enter. None: there is nothing to enter.
+
+    Attributes:
+        is_empty: True when there is nothing to enter: then nothing has to be prepared.
     """
 
     def __init__(self, factory: Factory | None) -> None:
+        self.is_empty = factory is None
         self._factory = factory
         self._states: WeakKeyDictionary[Loop, State] = WeakKeyDictionary()
         self._holders: WeakKeyDictionary[Loop, Holder] = WeakKeyDictionary()
@@ -89,7 +106,7 @@ class Lifespan:
                 phase = "shutdown"
                 await loop.run_in_executor(None, pool.drain, DRAIN_AT_EXIT_S)
                 self._states.pop(loop, None)
-        except Exception:
+        except (Exception, SystemExit):
             await send({"type": f"lifespan.{phase}.failed", "message": traceback.format_exc()})
         else:
             await send({"type": "lifespan.shutdown.complete"})
@@ -101,11 +118,10 @@ class Lifespan:
         Raises:
             What entering raises. The next request tries again.
         """
-        if self._factory is not None:
-            state = self._states.get(asyncio.get_running_loop())
-            if state is None:
-                state = await self._hold()
-            scope.setdefault("state", {}).update(state)
+        state = self._states.get(asyncio.get_running_loop())
+        if state is None:
+            state = await self._hold()
+        scope.setdefault("state", {}).update(state)
 
     def prepare_on(self, loop: Loop, environ: dict[str, Any]) -> None:
         """
@@ -113,11 +129,10 @@ class Lifespan:
 
         Runs on: any thread but the loop's. Cost: the first time, waiting for the context manager.
         """
-        if self._factory is not None:
-            state = self._states.get(loop)
-            if state is None:
-                state = asyncio.run_coroutine_threadsafe(self._hold(), loop).result()
-            environ[ENVIRON_KEY] = dict(state)
+        state = self._states.get(loop)
+        if state is None:
+            state = asyncio.run_coroutine_threadsafe(self._hold(), loop).result()
+        environ[ENVIRON_KEY] = dict(state)
 
     def _entered(self) -> AbstractAsyncContextManager[State]:
         return nullcontext({}) if self._factory is None else _checked(self._factory)
@@ -126,23 +141,20 @@ class Lifespan:
         loop = asyncio.get_running_loop()
         holder = self._holders.get(loop)
         if holder is None:
-            holder = self._holders[loop] = Holder(self._entered(), loop)
-            _holders.add(holder)
-        try:
-            state = self._states[loop] = await asyncio.shield(holder.started)
-        except Exception:
-            if self._holders.get(loop) is holder:
-                del self._holders[loop]
-            raise
+            holder = self._holders[loop] = Holder(self._entered(), loop, self._forget)
+        state = self._states[loop] = await asyncio.shield(holder.started)
         return state
+
+    def _forget(self, loop: Loop) -> None:
+        self._holders.pop(loop, None)
+        self._states.pop(loop, None)
 
 
 def under_lifespan(application: Any) -> Any:
     """Return an ASGI application that serves inside ``ONEHOP["LIFESPAN"]``; the same when there is none."""
-    factory = find_lifespan(load_options().lifespan)
-    if factory is None:
+    lifespan = lifespan_at(load_options().lifespan)
+    if lifespan.is_empty:
         return application
-    lifespan = Lifespan(factory)
 
     async def application_in_lifespan(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -168,15 +180,22 @@ class Holder:
     """
     A task that has entered a context manager and will leave it.
 
+    Args:
+        manager: The context manager.
+        loop: The running loop.
+        ended: Called with the loop when the context manager is left, or could not be entered.
+
     Attributes:
         started: Its state, once it is entered; or the error.
     """
 
-    def __init__(self, manager: AbstractAsyncContextManager[State], loop: Loop) -> None:
+    def __init__(self, manager: AbstractAsyncContextManager[State], loop: Loop, ended: Callable[[Loop], None]) -> None:
         self.started: asyncio.Future[State] = loop.create_future()
         self.started.add_done_callback(lambda started: started.cancelled() or started.exception())
         self._loop = loop
+        self._ended = ended
         self._end = asyncio.Event()
+        _holders.add(self)
         self._task = loop.create_task(self._run(manager), context=contextvars.Context())
 
     async def _run(self, manager: AbstractAsyncContextManager[State]) -> None:
@@ -187,13 +206,16 @@ class Holder:
                     await self._end.wait()
                 except asyncio.CancelledError:
                     pass  # The loop ends: the context manager is left as at any other end.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self.started.done():
                 logger.exception("ONEHOP['LIFESPAN'] failed when it was left.")
             else:
                 self.started.set_exception(error)
         finally:
             _holders.discard(self)
+            self._ended(self._loop)
+            if not self.started.done():
+                self.started.set_exception(OnehopError("ONEHOP['LIFESPAN'] was cancelled before it was entered."))
 
     async def leave(self) -> None:
         """Leave the context manager, for at most ``LEAVE_AT_EXIT_S`` seconds. Runs on: the loop."""
@@ -219,6 +241,7 @@ def _leave_all() -> None:
             logger.exception("ONEHOP['LIFESPAN'] was not left in time.")
 
 
-atexit.register(_leave_all)
+# Before executors end, and before any atexit callback: leaving may need threads, and the loop of WSGI requests.
+getattr(threading, "_register_atexit", atexit.register)(_leave_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_holders.clear)
