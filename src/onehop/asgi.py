@@ -28,6 +28,11 @@ def get_asgi_application() -> Any:
     Source: Django 5.2-6.1, ``core/asgi.py``.
     """
     django.setup(set_prefix=False)
+    return make_application()
+
+
+def make_application() -> Any:
+    """Do the same once Django is set up."""
     if is_stock_wanted():
         from django.core.handlers.asgi import ASGIHandler
 

@@ -12,7 +12,8 @@ from django.core.signals import request_finished
 from django.test import AsyncClient, TestCase
 
 from onehop.run.threads import pool
-from onehop.testing import AsyncHopClient, watching
+from onehop.testing import AsyncHopClient
+from onehop.testing.watching import watching
 from tests.project.recorder import record
 from tests.testing.test_same_answers import upload
 

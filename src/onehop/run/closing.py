@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.core import signals
@@ -29,7 +29,7 @@ from onehop._django import (
     rehome,
     thread_sensitive_context,
 )
-from onehop.run.hop import hop_to_thread
+from onehop.run.hop import hop_to_thread, post_in_turn
 from onehop.run.lease import Lease
 from onehop.run.runners import fate_of_request
 from onehop.run.signals import Work, forget_urlconf, nobody_watches, work_of
@@ -92,8 +92,10 @@ class Closing:
                 if lease is not None:
                     lease.is_urgent = True
                 work = self._work()
-                if lease is None or (work is Work.FOREIGN and not self.detached):
-                    waiting = self._wait()
+                if work is Work.FOREIGN and (lease is None or not self.detached):
+                    waiting = self._wait(hop_to_thread)
+                elif lease is None:
+                    waiting = self._wait(post_in_turn)
                 elif work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
                     self._finish_silently() if nobody_watches(signals.request_finished) else self._finish()
                 else:
@@ -129,15 +131,15 @@ class Closing:
         work = work_of(signals.request_finished)
         return Work.DJANGOS if files and work is Work.NONE else work
 
-    async def _wait(self) -> None:
+    async def _wait(self, hop: Callable[..., Any]) -> None:
         try:
             if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
-                task = asyncio.ensure_future(hop_to_thread(self._finish))
+                task = asyncio.ensure_future(hop(self._finish))
                 _detached.add(task)
                 task.add_done_callback(_detached.discard)
                 return
             try:
-                await hop_to_thread(self._finish)
+                await hop(self._finish)
             except asyncio.CancelledError:
                 if self._lease is not None:
                     self._post()  # The job may have been cancelled before it began; it does nothing twice.

@@ -34,6 +34,13 @@ Leave the loop: call ``function(*arguments)`` on the request thread and come bac
 Runs on: the loop. Cost: one hop (two thread switches).
 """
 
+post_in_turn = sync_to_async(_call, thread_sensitive=True)
+"""
+Do on the request thread what would be a post if the request had a lease of its own: the caller waits for its turn.
+
+Runs on: the loop. Cost: a hop that a server's request does not have.
+"""
+
 hop_to_loop = async_to_sync(_await)
 """
 Leave the request thread: await ``function(*arguments)`` on the loop and come back with its result.
