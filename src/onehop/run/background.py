@@ -44,6 +44,14 @@ DRAIN_AT_EXIT_S = 10.0
 """How long the interpreter's exit waits for requests that still use the loop."""
 
 _token: contextvars.ContextVar[object] = contextvars.ContextVar("onehop_family")
+"""
+Stands for a thread's present family in contexts, which may be kept for longer. It is set before asgiref copies the
+thread's context, because asgiref writes that copy over whatever the root task's own context holds.
+"""
+
+
+Former = tuple[Any, Any, contextvars.Token[object]]
+"""The loop, its process and the token that were there before."""
 
 
 class LoopLost(OnehopError):
@@ -60,7 +68,6 @@ class Family:
         done: Settled when the family is over. It fails with what escaped from a task, or with ``LoopLost``.
         executor: Runs the family's thread-sensitive blocking calls.
         tasks: The tasks that have not ended, without the root.
-        token: What stands for the family in a context, which may be kept for longer.
     """
 
     root: asyncio.Task[None]
@@ -69,17 +76,16 @@ class Family:
     _generators: weakref.WeakKeyDictionary[AsyncGenerator[Any, Any], None] | None = None
     _pool: ThreadPoolExecutor | None = None
 
-    def __init__(self, loop: SupervisedLoop, executor: Executor) -> None:
+    def __init__(self, loop: SupervisedLoop, executor: Executor, token: object) -> None:
         self.done: Future[None] = Future()
         self.executor = executor
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.token = object()
+        self._token = token
         self._loop = loop
         self._jobs: set[Future[Any]] = set()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
         """Start the root task, in the context of the thread that asked for it."""
-        _token.set(self.token)
         self.root = asyncio.Task(self._live(work), loop=self._loop.asyncio_loop)
 
     def abandon(self) -> None:
@@ -163,7 +169,8 @@ class Family:
         return True
 
     def _over(self) -> None:
-        self._loop.families.pop(self.token, None)
+        if self._loop.families.get(self._token) is self:
+            del self._loop.families[self._token]
         if self._pool is not None:
             self._pool.shutdown(wait=False)
         self._settle()
@@ -213,12 +220,12 @@ class SupervisedLoop:
         with self._lock:
             if self.lost:
                 raise RuntimeError("The background loop is lost.")
-            family = Family(self, executor)
-            self.families[family.token] = family
+            token = _token.get(None) or object()
+            family = self.families[token] = Family(self, executor, token)
             try:
                 self.asyncio_loop.call_soon_threadsafe(family.begin, work)
             except RuntimeError:
-                del self.families[family.token]
+                del self.families[token]
                 raise
         return family
 
@@ -350,7 +357,7 @@ class Background:
                     loop = self._loop = SupervisedLoop()
         return loop
 
-    def enter(self) -> tuple[Any, Any] | None:
+    def enter(self) -> Former | None:
         """
         Have this thread's ``async_to_sync`` calls run on the background loop.
 
@@ -365,15 +372,17 @@ class Background:
             return None
         local["main_event_loop"] = self
         local["main_event_loop_pid"] = pid
-        return former, former_pid
+        return former, former_pid, _token.set(object())
 
-    def leave(self, former: tuple[Any, Any]) -> None:
+    def leave(self, former: Former) -> None:
         """Put back what ``enter`` found."""
+        loop, pid, token = former
         local = asgiref_thread_local.__dict__
-        if former[0] is None:
+        if loop is None:
             del local["main_event_loop"], local["main_event_loop_pid"]
         else:
-            local["main_event_loop"], local["main_event_loop_pid"] = former
+            local["main_event_loop"], local["main_event_loop_pid"] = loop, pid
+        _token.reset(token)
 
     def create_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Stand for the method that asgiref names to ``call_soon_threadsafe``. Nobody calls it."""

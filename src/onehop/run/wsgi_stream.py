@@ -78,12 +78,8 @@ class Pump:
         if self._ended:
             raise StopIteration
         item: Future[bytes] = Future()
-        if self._family is None:
-            self._loop = background.loop
-            self._family = self._loop.start(self._iterate(), self._executor)
         try:
-            self._loop.soon(self._asked.put_nowait, item)
-            self._wait_for(item)
+            self._run_until(item)
             if item.done():
                 return item.result()
         except BaseException:
@@ -97,18 +93,25 @@ class Pump:
         family, ended, self._ended = self._family, self._ended, True
         if family is None or ended:
             return
-        self._loop.soon(self._stop)
-        self._wait_for(family.done)
+        self._run_until(family.done)
         if self._context is not None:
             former = getattr(AsyncToSync.executors, "current", None)
             rehome(self._context)
             AsyncToSync.executors.current = former
         family.done.result()
 
-    def _wait_for(self, future: Future[Any]) -> None:
+    def _run_until(self, future: Future[Any]) -> None:
+        """Ask for an item, or for the end, and do the iterator's blocking calls until it is there."""
         former = background.enter()
         try:
-            self._executor.run_until(future, self._family.done)  # type: ignore[union-attr]
+            if self._family is None:
+                self._loop = background.loop
+                self._family = self._loop.start(self._iterate(), self._executor)
+            if self._ended:
+                self._loop.soon(self._stop)
+            else:
+                self._loop.soon(self._asked.put_nowait, future)
+            self._executor.run_until(future, self._family.done)
         finally:
             if former is not None:
                 background.leave(former)
