@@ -24,6 +24,7 @@ from typing import Any
 
 import asgiref
 import django
+from asgiref.current_thread_executor import CurrentThreadExecutor
 from asgiref.sync import (
     AsyncToSync,
     SyncToAsync,
@@ -34,15 +35,17 @@ from asgiref.sync import (
 from django.conf import settings
 from django.core.handlers import asgi as django_asgi
 from django.core.handlers import base as django_base
+from django.core.handlers import wsgi as django_wsgi
 from django.core.handlers.exception import convert_exception_to_response, response_for_exception
 from django.db import connections
 from django.dispatch import Signal
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.utils.connection import BaseConnectionHandler
 from django.utils.deprecation import MiddlewareMixin
 
 __all__ = [
     "AsyncToSync",
+    "CurrentThreadExecutor",
     "SyncToAsync",
     "ThreadSensitiveContext",
     "convert_exception_to_response",
@@ -56,6 +59,12 @@ __all__ = [
 thread_sensitive_context: contextvars.ContextVar[ThreadSensitiveContext] = SyncToAsync.thread_sensitive_context
 executors_by_context: Any = SyncToAsync.context_to_thread_executor
 asgiref_thread_local = SyncToAsync.threadlocal
+
+# asgiref 3.13: what a loop's tasks without an executor in their context use, what all others use, and the executor of a
+# waiting thread with its parts _work_thread, _work_ready and _work_items. AsyncToSync.__call__ sets executors.current
+# before it looks for a loop, in the attributes main_event_loop and main_event_loop_pid of the threading.local.
+executors_by_loop: dict[Any, Any] = AsyncToSync.loop_thread_executors
+default_executor = SyncToAsync.single_thread_executor
 
 
 # Django 5.2-6.1: the inner function that convert_exception_to_response returns, and through which a layer's
@@ -238,13 +247,24 @@ MIRRORED: dict[str, Any] = {
     "BaseHandler.process_exception_by_middleware": django_base.BaseHandler.process_exception_by_middleware,
     "ASGIHandler.__call__": django_asgi.ASGIHandler.__call__,
     "ASGIHandler.handle": django_asgi.ASGIHandler.handle,
+    "ASGIHandler.read_body": django_asgi.ASGIHandler.read_body,
+    "ASGIHandler.send_response": django_asgi.ASGIHandler.send_response,
+    "WSGIHandler.__call__": django_wsgi.WSGIHandler.__call__,
+    "BaseHandler.get_response": django_base.BaseHandler.get_response,
     "convert_exception_to_response": convert_exception_to_response,
     "MiddlewareMixin.__call__": MiddlewareMixin.__call__,
     "MiddlewareMixin.__acall__": MiddlewareMixin.__acall__,
     "HttpResponseBase.close": HttpResponseBase.close,
+    "StreamingHttpResponse.streaming_content": StreamingHttpResponse.streaming_content.fget,
+    "StreamingHttpResponse.__aiter__": StreamingHttpResponse.__aiter__,
     "Signal.asend": Signal.asend,
     "SyncToAsync.__call__": SyncToAsync.__call__,
+    "SyncToAsync.thread_handler": SyncToAsync.thread_handler,
     "AsyncToSync.__call__": AsyncToSync.__call__,
+    "AsyncToSync.main_wrap": AsyncToSync.main_wrap,
+    "CurrentThreadExecutor.__init__": CurrentThreadExecutor.__init__,
+    "CurrentThreadExecutor.run_until_future": CurrentThreadExecutor.run_until_future,
+    "CurrentThreadExecutor.submit": CurrentThreadExecutor.submit,
     "ThreadSensitiveContext.__aenter__": ThreadSensitiveContext.__aenter__,
     "ThreadSensitiveContext.__aexit__": ThreadSensitiveContext.__aexit__,
 }

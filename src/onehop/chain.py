@@ -44,6 +44,7 @@ class Site:
 
     def process_exception(self, error: Exception, request: Any) -> Any:
         """Pass a view's exception to the ``process_exception`` hooks."""
+        __traceback_hide__ = True
         return raised_again(error, self.handler.process_exception_by_middleware, error, request)
 
     @staticmethod
@@ -56,6 +57,7 @@ class Site:
     @staticmethod
     def convert(request: Any, error: Exception) -> Any:
         """Turn an exception into a response."""
+        __traceback_hide__ = True
         return raised_again(error, response_for_exception, request, error)
 
     @staticmethod
@@ -197,6 +199,8 @@ def load_planned(handler: Any, stock: Callable[..., None], is_async: bool) -> No
     chain = chain_of(handler)
     own = is_djangos_own(type(handler)._get_response_async)
     if not own or not is_async or (chain is not None and chain.is_loading):
+        if not is_async:
+            handler._onehop_lifespan = lifespan_at(load_options().lifespan)
         stock(is_async=is_async)
         return
     handler._onehop_chain = Chain(handler)

@@ -64,20 +64,17 @@ def _adapt_method_mode(stock: Method) -> Method:
 
 def _get_response(stock: Method) -> Method:
     def get_response(self: Any, request: Any) -> Any:
-        return _on_background(stock, self, request)
+        former = background.enter()
+        try:
+            lifespan = getattr(self, "_onehop_lifespan", None)
+            if lifespan is not None and not lifespan.is_empty:
+                lifespan.prepare_on(background.asyncio_loop, request.META)
+            return stock(self, request)
+        finally:
+            if former is not None:
+                background.leave(former)
 
     return get_response
-
-
-def _on_background(function: Method, *arguments: Any) -> Any:
-    """Call a function whose async code is to run on the background loop."""
-    former = background.enter()
-    if former is None:
-        return function(*arguments)
-    try:
-        return function(*arguments)
-    finally:
-        background.leave(former)
 
 
 def _get_response_async(stock: Method) -> Method:
@@ -113,8 +110,13 @@ def _handle(stock: Method) -> Method:
 
 def _call_wsgi(stock: Method) -> Method:
     def __call__(self: Any, environ: Any, start_response: Any) -> Any:
-        response = _on_background(stock, self, environ, start_response)
-        return Stream(response) if getattr(response, "is_async", False) else response
+        former = background.enter()
+        try:
+            response = stock(self, environ, start_response)
+        finally:
+            if former is not None:
+                background.leave(former)
+        return response if former is None or not getattr(response, "is_async", False) else Stream(response)
 
     return __call__
 

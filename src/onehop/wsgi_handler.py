@@ -11,7 +11,9 @@ from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
 
+from onehop.conf import load_options
 from onehop.run.background import background
+from onehop.run.lifespan import lifespan_at
 from onehop.run.wsgi_stream import Stream
 
 
@@ -23,6 +25,10 @@ class OnehopWSGIHandler(WSGIHandler):
         """The class that Django's code sends signals for: its own for this handler, the concrete one for a subclass."""
         return WSGIHandler if type(self) is OnehopWSGIHandler else type(self)
 
+    def __init__(self) -> None:
+        self._onehop_lifespan = lifespan_at(load_options().lifespan)
+        super().__init__()
+
     def __call__(self, environ: Any, start_response: Any) -> Any:
         """
         Answer one request.
@@ -31,10 +37,11 @@ class OnehopWSGIHandler(WSGIHandler):
             Django's response or file wrapper; a ``Stream`` in the place of a response whose iterator is async.
         """
         former = background.enter()
-        if former is None:
-            return super().__call__(environ, start_response)
         try:
+            if not self._onehop_lifespan.is_empty:
+                self._onehop_lifespan.prepare_on(background.asyncio_loop, environ)
             response = super().__call__(environ, start_response)
         finally:
-            background.leave(former)
-        return Stream(response) if getattr(response, "is_async", False) else response
+            if former is not None:
+                background.leave(former)
+        return response if former is None or not getattr(response, "is_async", False) else Stream(response)

@@ -28,15 +28,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from onehop._django import AsyncToSync, SyncToAsync, asgiref_thread_local
-from onehop.errors import OnehopError
+from onehop._django import AsyncToSync, asgiref_thread_local, default_executor, executors_by_loop
+from onehop.errors import LoopLost
 
 logger = logging.getLogger("onehop")
-
-# FOR _django.py. asgiref 3.13: AsyncToSync.loop_thread_executors (a dict, asked when a task's context has no executor),
-# AsyncToSync.executors.current (set by AsyncToSync.__call__ before it calls the loop's call_soon_threadsafe),
-# SyncToAsync.single_thread_executor; main_event_loop and main_event_loop_pid of asgiref_thread_local.
-loop_executors: dict[Any, Any] = AsyncToSync.loop_thread_executors
 
 MOST_ROUNDS = 10
 """How often tasks that cancelled tasks have started are cancelled in their turn."""
@@ -52,10 +47,6 @@ thread's context, because asgiref writes that copy over whatever the root task's
 
 Former = tuple[Any, Any, contextvars.Token[object]]
 """The loop, its process and the token that were there before."""
-
-
-class LoopLost(OnehopError):
-    """The background loop broke while a request was using it."""
 
 
 class Family:
@@ -208,7 +199,7 @@ class SupervisedLoop:
         except BaseException:
             self.asyncio_loop.close()
             raise
-        loop_executors[self.asyncio_loop] = ThreadSensitiveExecutor(self)
+        executors_by_loop[self.asyncio_loop] = ThreadSensitiveExecutor(self)
 
     def start(self, work: Coroutine[Any, Any, None], executor: Executor) -> Family:
         """
@@ -274,7 +265,7 @@ class SupervisedLoop:
         with self._lock:
             self.lost = True
             families, self.families = self.families, {}
-        loop_executors.pop(self.asyncio_loop, None)
+        executors_by_loop.pop(self.asyncio_loop, None)
         for family in families.values():
             family.lose()
         try:
@@ -331,7 +322,7 @@ class ThreadSensitiveExecutor(Executor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
         """Run a function on the request thread of the running family, or else where asgiref runs it by default."""
         family = self._loop.family()
-        executor: Executor = SyncToAsync.single_thread_executor if family is None else family.executor
+        executor: Executor = default_executor if family is None else family.executor
         return executor.submit(function, *arguments, **keywords)
 
 
@@ -345,6 +336,7 @@ class Background:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: SupervisedLoop | None = None
+        self._pid = os.getpid()
 
     @property
     def loop(self) -> SupervisedLoop:
@@ -357,6 +349,12 @@ class Background:
                     loop = self._loop = SupervisedLoop()
         return loop
 
+    @property
+    def asyncio_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop on which this thread's ``async_to_sync`` calls run during a request."""
+        named = asgiref_thread_local.main_event_loop
+        return self.loop.asyncio_loop if named is self else named  # type: ignore[no-any-return]
+
     def enter(self) -> Former | None:
         """
         Have this thread's ``async_to_sync`` calls run on the background loop.
@@ -365,14 +363,14 @@ class Background:
             What ``leave`` puts back; None, and nothing is changed, when somebody else's live loop is there.
         """
         local = asgiref_thread_local.__dict__
-        former = local.get("main_event_loop")
-        pid = os.getpid()
-        former_pid = local.get("main_event_loop_pid")
-        if former is not None and former_pid == pid and not self._is_ours(former) and not former.is_closed():
-            return None
+        former, pid = local.get("main_event_loop"), None
+        if former is not None:
+            pid = local.get("main_event_loop_pid")
+            if pid == self._pid and not self._is_ours(former) and not former.is_closed():
+                return None
         local["main_event_loop"] = self
-        local["main_event_loop_pid"] = pid
-        return former, former_pid, _token.set(object())
+        local["main_event_loop_pid"] = self._pid
+        return former, pid, _token.set(object())
 
     def leave(self, former: Former) -> None:
         """Put back what ``enter`` found."""

@@ -4,7 +4,8 @@ Send a streaming response under ASGI.
 Theory of operation. A sync iterator stays on the request thread. A job there, a *fill*, takes items from it and
 hands each to the loop at once, until the loop is far enough behind; then it ends, so that other jobs of the request
 get their turn. All fills run in one context, one after the other; what closes the response comes behind them.
-An async iterator runs on the loop, as in stock Django. A plain file is left to a server that offers to send it.
+An async iterator runs on the loop, as in stock Django; one that never waits gives the loop a turn now and then. A
+plain file is left to a server that offers to send it.
 
 Guarantees: messages as stock Django sends them; each item is sent when it exists; no more than 64 KiB, or one item,
 is taken before it can be sent; the iterator is advanced and closed on one thread, never by two jobs at a time.
@@ -33,6 +34,7 @@ from onehop.run.hop import hop_to_thread
 
 AHEAD_BYTES = 2**16
 FILL_S = 0.05
+TURN_S = 0.01
 PATHSEND = "http.response.pathsend"
 
 
@@ -67,7 +69,7 @@ async def _send_async(handler: Any, response: Any, send: Any) -> None:
     """Send from an async iterator, and close it: stock Django leaves that to the garbage collector."""
     iterator = raw_iterator(response)
     try:
-        await handler.send_response(response, send)
+        await handler.send_response(response, _in_turns(send))
     finally:
         if hasattr(iterator, "aclose"):
             try:
@@ -76,6 +78,25 @@ async def _send_async(handler: Any, response: Any, send: Any) -> None:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": f"{iterator!r} raised while it was closed", "exception": error, "asyncgen": iterator}
                 )
+
+
+def _in_turns(send: Any) -> Any:
+    """
+    Return a send callable that gives the loop a turn now and then.
+
+    Neither an async iterator nor ``send`` has to wait for anything. Without a turn the loop would stand still, and
+    nobody would hear that the client has gone.
+    """
+    until = time.monotonic() + TURN_S
+
+    async def send_in_turns(message: Any) -> None:
+        nonlocal until
+        await send(message)
+        if message.get("more_body") and time.monotonic() > until:
+            await asyncio.sleep(0)
+            until = time.monotonic() + TURN_S
+
+    return send_in_turns
 
 
 class Stream:

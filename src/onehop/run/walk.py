@@ -126,6 +126,7 @@ def walk_from(plan: Plan, position: int, site: Site, request: Any, *, whole: boo
 
 def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, whole: bool) -> Steps:
     """Enter the hook layers from a position on, then what is inside them, then leave them again."""
+    __traceback_hide__ = True
     response: Any = None
     error: Exception | None = None
     stretch = plan.stretches[position]
@@ -184,6 +185,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
 
 def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
     """Resolve and call the view, with the hooks that Django runs around it inside all middleware."""
+    __traceback_hide__ = True
     response = None
     if place.on_loop:
         callback, arguments, keywords = site.resolve_request(request)

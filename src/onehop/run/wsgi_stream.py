@@ -17,9 +17,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
-from asgiref.current_thread_executor import CurrentThreadExecutor
-
-from onehop._django import AsyncToSync, rehome
+from onehop._django import AsyncToSync, CurrentThreadExecutor, rehome
 from onehop.run.background import Family, SupervisedLoop, background
 
 
