@@ -60,11 +60,10 @@ thread_sensitive_context: contextvars.ContextVar[ThreadSensitiveContext] = SyncT
 executors_by_context: Any = SyncToAsync.context_to_thread_executor
 asgiref_thread_local = SyncToAsync.threadlocal
 
-# asgiref 3.13: what a loop's tasks without an executor in their context use, what all others use, and the executor of a
-# waiting thread with its parts _work_thread, _work_ready and _work_items. AsyncToSync.__call__ sets executors.current
+# asgiref 3.13: what a loop's tasks without an executor in their context use; and the executor of a waiting thread, with
+# its parts _work_thread, _work_ready and _work_items. AsyncToSync.__call__ sets executors.current
 # before it looks for a loop, in the attributes main_event_loop and main_event_loop_pid of the threading.local.
 executors_by_loop: dict[Any, Any] = AsyncToSync.loop_thread_executors
-default_executor = SyncToAsync.single_thread_executor
 
 
 # Django 5.2-6.1: the inner function that convert_exception_to_response returns, and through which a layer's

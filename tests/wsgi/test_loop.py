@@ -409,3 +409,20 @@ def test_nothing_of_a_request_is_kept(site):
         gc.collect()
 
     assert requests[0]() is None
+
+
+def test_a_task_of_no_request_does_not_wait_for_asgirefs_shared_thread():
+    """As the lifespan, for which a request waits that itself runs there."""
+
+    async def main():
+        async def blocking():
+            return await sync_to_async(threading.get_ident)()
+
+        def wait():
+            orphan = asyncio.run_coroutine_threadsafe(blocking(), background.loop.asyncio_loop)
+            return orphan.result(10), threading.get_ident()
+
+        return await sync_to_async(wait)()
+
+    theirs, shared = contextvars.Context().run(asyncio.run, main())
+    assert theirs != shared

@@ -28,7 +28,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
-from onehop._django import AsyncToSync, asgiref_thread_local, default_executor, executors_by_loop
+from onehop._django import AsyncToSync, asgiref_thread_local, executors_by_loop
 from onehop.errors import LoopLost
 
 logger = logging.getLogger("onehop")
@@ -314,15 +314,21 @@ class DefaultExecutor(ThreadPoolExecutor):
 
 
 class ThreadSensitiveExecutor(Executor):
-    """Where asgiref runs blocking calls of tasks whose context does not name an executor."""
+    """
+    Where asgiref runs blocking calls of tasks whose context does not name an executor.
+
+    Those that belong to no family (the lifespan) get a thread of their own, not asgiref's shared one: the request that
+    waits for the lifespan may itself run there.
+    """
 
     def __init__(self, loop: SupervisedLoop) -> None:
         self._loop = loop
+        self._own = ThreadPoolExecutor(1, thread_name_prefix="onehop-loop-thread")
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
-        """Run a function on the request thread of the running family, or else where asgiref runs it by default."""
+        """Run a function on the request thread of the running family, or else on one of this loop's own."""
         family = self._loop.family()
-        executor: Executor = default_executor if family is None else family.executor
+        executor: Executor = self._own if family is None else family.executor
         return executor.submit(function, *arguments, **keywords)
 
 
