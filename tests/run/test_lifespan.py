@@ -249,21 +249,22 @@ def test_a_loop_of_another_thread_is_entered_once(site):
     loop, environs = asyncio.new_event_loop(), [{}, {}, {}]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    callers = [
-        threading.Thread(target=handler._onehop_chain.lifespan.prepare_on, args=(loop, environ)) for environ in environs
-    ]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert environs == [{ENVIRON_KEY: {"client": "a client"}}] * 3
-    assert words() == ["entered"]
-    (holder,) = handler._onehop_chain.lifespan._holders.values()
-    holder.leave_at_exit()
-    assert words() == ["entered", "left"]
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    try:
+        prepare_on = handler._onehop_chain.lifespan.prepare_on
+        callers = [threading.Thread(target=prepare_on, args=(loop, environ)) for environ in environs]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert environs == [{ENVIRON_KEY: {"client": "a client"}}] * 3
+        assert words() == ["entered"]
+        (holder,) = handler._onehop_chain.lifespan._holders.values()
+        holder.leave_at_exit()
+        assert words() == ["entered", "left"]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_left_at_exit_when_the_loop_has_only_stopped():
