@@ -51,7 +51,7 @@ Former = tuple[Any, Any, contextvars.Token[object]]
 
 class Outcome:
     """
-    Whether a family is over, and what it failed with: what waiting threads need of a ``Future``, for a fifth of its cost.
+    Whether a family is over, and what it failed with: what waiting threads need of a ``Future``, without its locks.
 
     Settled at most once; a callback that is added meanwhile may be called twice.
     """

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from onehop._django import AsyncToSync, CurrentThreadExecutor, rehome
-from onehop.run.background import Family, SupervisedLoop, background
+from onehop.run.background import Family, Outcome, SupervisedLoop, background
 
 
 class Stream(Iterator[bytes]):
@@ -152,7 +152,7 @@ class MovingExecutor(CurrentThreadExecutor):
     def __init__(self) -> None:
         super().__init__(None)
 
-    def run_until(self, *futures: Future[Any]) -> None:
+    def run_until(self, *futures: Future[Any] | Outcome) -> None:
         """Run on this thread what is submitted, until one of these futures is done and nothing is left to run."""
         self._work_thread = threading.current_thread()
         for future in futures:
@@ -167,6 +167,6 @@ class MovingExecutor(CurrentThreadExecutor):
             work.run()
             del work
 
-    def _wake(self, _: Future[Any]) -> None:
+    def _wake(self, _: Any) -> None:
         with self._work_ready:
             self._work_ready.notify()
