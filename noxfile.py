@@ -20,7 +20,9 @@ import nox
 MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
 # django-prometheus 2.5 declares Django<6.1 and works on 6.1: installed there without its dependencies.
 UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"]}}
-SLOW = ("tests/bench", "tests/cli")
+SLOW = ("tests/bench", "tests/cli", "tests/examples")
+# Many tests wait for a server or a thread: more workers than processors.
+WORKERS = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile")
 CONSTRAINTS = ("-c", "constraints.txt")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
@@ -89,7 +91,7 @@ def test(session: nox.Session, django: str) -> None:
     session.install(*CONSTRAINTS, "-e", ".[cli]", *declared, *needed, f"Django~={django}.0")
     if apart:
         session.install(*CONSTRAINTS, "--no-deps", *apart)
-    session.run("pytest", *(session.posargs or left_out(django)))
+    session.run("pytest", *(session.posargs or (*WORKERS, *left_out(django))))
 
 
 def left_out(django: str) -> list[str]:

@@ -98,7 +98,7 @@ class Pump:
             AsyncToSync.executors.current = former
         family.done.result()
 
-    def _run_until(self, future: Future[Any]) -> None:
+    def _run_until(self, future: Future[Any] | Outcome) -> None:
         """Ask for an item, or for the end, and do the iterator's blocking calls until it is there."""
         former = background.enter()
         try:
