@@ -52,7 +52,7 @@ async def send_stream(handler: Any, response: Any, scope: Any, send: Any) -> Non
     if response.is_async:
         await _send_async(handler, response, send)
     elif type(response).__aiter__ is not StreamingHttpResponse.__aiter__:
-        await handler.send_response(response, send)
+        await handler.send_response(response, _in_turns(send))
     elif path := await _plain_file(response, scope):
         response.streaming_content = _nothing()
         await handler.send_response(response, _with_path(path, send))
