@@ -7,6 +7,7 @@ chain, whose ``async_to_sync`` calls find ``run/background``; an async body goes
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -20,12 +21,11 @@ from onehop.run.wsgi_stream import Stream
 class OnehopWSGIHandler(WSGIHandler):
     """Handle WSGI requests on Django's own chain, with async code on the background loop."""
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """The class that Django's code sends signals for: its own for this handler, the concrete one for a subclass."""
-        return WSGIHandler if type(self) is OnehopWSGIHandler else type(self)
+    __class__ = property(attrgetter("_sender"))
+    """The class that Django's code sends signals for: its own for this handler, the concrete one for a subclass."""
 
     def __init__(self) -> None:
+        self._sender = WSGIHandler if type(self) is OnehopWSGIHandler else type(self)
         self._onehop_lifespan = lifespan_at(load_options().lifespan)
         super().__init__()
 

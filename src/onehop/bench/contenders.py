@@ -12,8 +12,8 @@ from onehop.bench.drive import AsgiClient, Client, Scope, WsgiClient, http_scope
 
 PROJECT = "onehop.bench.project"
 VIEWS = ("/sync/", "/async/", "/async-io/", "/page/", "/apage/")
-WSGI_VIEWS = ("/page/",)
-"""The built-in views for which ``wsgi`` is measured unless it is named."""
+WSGI_VIEWS = {"wsgi": ("/page/",), "onehop-wsgi": ()}
+"""The contenders that are WSGI applications, and the built-in views on which each is measured unless it is named."""
 
 
 def build_stock() -> Any:
@@ -62,11 +62,19 @@ def build_wsgi() -> Any:
     return get_wsgi_application()
 
 
+def build_onehop_wsgi() -> Any:
+    """Build Onehop's WSGI application."""
+    from onehop.wsgi import get_wsgi_application
+
+    return get_wsgi_application()
+
+
 CONTENDERS: dict[str, Callable[[], Any]] = {
     "stock": build_stock,
     "sync-only": build_sync_only,
     "onehop": build_onehop,
     "wsgi": build_wsgi,
+    "onehop-wsgi": build_onehop_wsgi,
 }
 
 
@@ -93,7 +101,7 @@ def client_for(contender: str, application: Any, url: str, runner: asyncio.Runne
 
     got_request_exception.connect(remember, dispatch_uid="onehop.bench")
     scope = scope_for(url)
-    return WsgiClient(application, scope) if contender == "wsgi" else AsgiClient(application, scope, runner)
+    return WsgiClient(application, scope) if contender in WSGI_VIEWS else AsgiClient(application, scope, runner)
 
 
 def views_of(contender: str, views: tuple[str, ...], named: bool, built_in: bool) -> tuple[str, ...]:
@@ -109,6 +117,6 @@ def views_of(contender: str, views: tuple[str, ...], named: bool, built_in: bool
     Returns:
         Views in the order of ``views``; may be empty.
     """
-    if contender == "wsgi" and built_in and not named:
-        return tuple(view for view in views if view in WSGI_VIEWS)
+    if contender in WSGI_VIEWS and built_in and not named:
+        return tuple(view for view in views if view in WSGI_VIEWS[contender])
     return views

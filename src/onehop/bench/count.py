@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from time import monotonic, sleep
 
 from onehop.bench.answers import Answer
-from onehop.bench.contenders import CONTENDERS, client_for
+from onehop.bench.contenders import CONTENDERS, WSGI_VIEWS, client_for
 from onehop.bench.drive import Client
 from onehop.bench.reports import CountReport, ViewCounts
 from onehop.bench.timing import ask
@@ -37,7 +37,7 @@ def count_contender(contender: str, views: Sequence[str], concurrencies: Sequenc
             client = client_for(contender, application, view, runner)
             answers[view] = ask(client)
             if answers[view]["status"] == 200:
-                at = () if contender == "wsgi" else concurrencies
+                at = () if contender in WSGI_VIEWS else concurrencies
                 counts[view] = _count_view(client, at, counters, contender == "onehop")
     return {"views": counts, "answers": answers}
 

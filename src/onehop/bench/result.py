@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import median, quantiles
 from typing import Any, TypedDict
 
+from onehop.bench.contenders import WSGI_VIEWS
 from onehop.bench.machine import Facts
 from onehop.bench.reports import FloorReport, TimeReport, ViewCounts
 from onehop.bench.run import Record
@@ -125,7 +126,7 @@ def _views(by_name: dict[str, TimeReport], name: str) -> Iterable[str]:
 def _row(record: Record, view: str, name: str) -> Row:
     own = _sequential(record, name, view)
     req_per_s: dict[str, Value] = {}
-    for clients in map(str, record.options.concurrencies if name != "wsgi" else ()):
+    for clients in map(str, record.options.concurrencies if name not in WSGI_VIEWS else ()):
 
         def read(views: Any, clients: str = clients) -> float:
             return float(views[view]["req_per_s"][clients])

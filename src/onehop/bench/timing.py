@@ -9,7 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from onehop.bench.answers import Answer, answer_of
-from onehop.bench.contenders import CONTENDERS, client_for
+from onehop.bench.contenders import CONTENDERS, WSGI_VIEWS, client_for
 from onehop.bench.drive import Client
 from onehop.bench.reports import TimeReport, ViewTimes
 
@@ -83,7 +83,7 @@ def time_contender(contender: str, views: Sequence[str], concurrencies: Sequence
             client = client_for(contender, application, view, runner)
             answers[view] = ask(client)
             if answers[view]["status"] == 200:
-                times[view] = _time_view(client, () if contender == "wsgi" else concurrencies, block_s)
+                times[view] = _time_view(client, () if contender in WSGI_VIEWS else concurrencies, block_s)
     return {"views": times, "answers": answers}
 
 
