@@ -413,7 +413,9 @@ def test_an_empty_variable_changes_nothing(monkeypatch):
 # Mistakes
 
 HOOKS_PATH = here("Hooks")
-KNOWN_KEYS = "Known keys: KEEP_THREAD_LOCALS, LIFESPAN, MAX_REQUEST_THREADS, RUNS_ANYWHERE, RUNS_ON_THREAD, THREAD_REUSE."
+KNOWN_KEYS = (
+    "Known keys: KEEP_THREAD_LOCALS, LIFESPAN, MAX_REQUEST_THREADS, RUNS_ANYWHERE, RUNS_ON_THREAD, THREAD_REUSE."
+)
 MISTAKES = {
     "no dictionary": (
         ["RUNS_ANYWHERE"],

@@ -1,9 +1,6 @@
 """Every test here ends in time, on clean threads, and leaves nothing unretrieved."""
 
-import faulthandler
 import logging
-import signal
-import sys
 import threading
 from contextlib import ExitStack
 
@@ -16,25 +13,7 @@ from onehop.run import leftovers, threads
 from tests import asgi
 from tests.project.settings import DEFAULT_MIDDLEWARE
 from tests.run.stacks import Around
-
-TEST_TIMEOUT_S = 30
-
-
-@pytest.fixture(autouse=True)
-def watchdog():
-    """Fail a test that hangs, and show where every thread stands; end the process if even that is impossible."""
-
-    def bark(*_):
-        faulthandler.dump_traceback(file=sys.__stderr__)
-        pytest.fail(f"still running after {TEST_TIMEOUT_S} s")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
-    faulthandler.dump_traceback_later(2 * TEST_TIMEOUT_S, exit=True, file=sys.__stderr__)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-    faulthandler.cancel_dump_traceback_later()
+from tests.watchdog import watchdog
 
 
 @pytest.fixture(autouse=True)

@@ -241,5 +241,6 @@ def test_with_a_limit_on_threads_a_self_call_ends_in_bounded_time(site, monkeypa
         pool.drain(5)
         afterwards = fetch(f"{address}/inner")
 
-    assert bodies == [b"outer 503"] * 2
+    # When the first has given up, its thread may answer the second's request in time.
+    assert b"outer 503" in bodies and set(bodies) <= {b"outer 503", b"outer inner"} and len(bodies) == 2
     assert afterwards == b"inner"

@@ -1,32 +1,11 @@
 """Django's test environment and a database in memory, as a test runner sets them up; every test ends in time."""
 
-import faulthandler
-import signal
-import sys
-
 import pytest
 from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.test.utils import setup_databases, setup_test_environment, teardown_databases, teardown_test_environment
 
-TEST_TIMEOUT_S = 30
-
-
-@pytest.fixture(autouse=True)
-def watchdog():
-    """Fail a test that hangs; end the process if even that is impossible."""
-
-    def bark(*_):
-        faulthandler.dump_traceback(file=sys.__stderr__)
-        pytest.fail(f"still running after {TEST_TIMEOUT_S} s")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
-    faulthandler.dump_traceback_later(2 * TEST_TIMEOUT_S, exit=True, file=sys.__stderr__)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-    faulthandler.cancel_dump_traceback_later()
+from tests.watchdog import watchdog
 
 
 @pytest.fixture(scope="package", autouse=True)

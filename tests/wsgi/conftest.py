@@ -1,35 +1,14 @@
 """Every test here ends in time, leaves no family on the loop and nothing unretrieved."""
 
-import faulthandler
 import gc
 import logging
-import signal
-import sys
 from contextlib import ExitStack
 
 import pytest
 
 from onehop.run.background import asgiref_thread_local, background
+from tests.watchdog import watchdog
 from tests.wsgi import drive
-
-TEST_TIMEOUT_S = 30
-
-
-@pytest.fixture(autouse=True)
-def watchdog():
-    """Fail a test that hangs, and show where every thread stands; end the process if even that is impossible."""
-
-    def bark(*_):
-        faulthandler.dump_traceback(file=sys.__stderr__)
-        pytest.fail(f"still running after {TEST_TIMEOUT_S} s")
-
-    before = signal.signal(signal.SIGALRM, bark)
-    signal.setitimer(signal.ITIMER_REAL, TEST_TIMEOUT_S)
-    faulthandler.dump_traceback_later(TEST_TIMEOUT_S + 10, exit=True, file=sys.__stderr__)
-    yield
-    faulthandler.cancel_dump_traceback_later()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(autouse=True)
