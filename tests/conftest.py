@@ -1,6 +1,7 @@
 """Set Django up once; every test gets a fresh recorder and leaves no task, thread or warning behind."""
 
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
 
 def pytest_configure(config):
     import django
+
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job of a shell's background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     django.setup(set_prefix=False)
 

@@ -115,8 +115,8 @@ def rehome(context: contextvars.Context) -> None:
 
 
 def raw_iterator(response: Any) -> Any:
-    """Return the iterator that a streaming response was given (Django 5.2-6.1)."""
-    return response._iterator
+    """Return the iterator that a streaming response was given (Django 5.2-6.1), or None."""
+    return getattr(response, "_iterator", None)
 
 
 def live_receivers(signal: Signal, sender: Any) -> tuple[list[Callable[..., Any]], list[Callable[..., Any]]]:

@@ -41,9 +41,11 @@ def install() -> bool:
     for owner, name, make in METHODS:
         stock = getattr(owner, name)
         if not hasattr(stock, "_onehop_stock"):
-            method = functools.wraps(stock)(make(stock))
-            method._onehop_stock = stock  # type: ignore[attr-defined]
-            setattr(owner, name, method)
+            method = make(stock)
+            if method is not stock:
+                functools.update_wrapper(method, stock)
+                method._onehop_stock = stock  # type: ignore[attr-defined]
+                setattr(owner, name, method)
     return True
 
 

@@ -33,6 +33,17 @@ def test_stock_django_stays_where_it_is_asked_for():
     assert done.stdout == "False True\n", done.stderr
 
 
+def test_a_handle_that_an_agent_has_replaced_stays_whole():
+    script = (
+        "from django.core.handlers.asgi import ASGIHandler; import inspect, onehop; stock = ASGIHandler.handle\n"
+        "async def handle(self, scope, receive, send): await stock(self, scope, receive, send)\n"
+        "ASGIHandler.handle = handle; onehop.install()\n"
+        "print(ASGIHandler.handle is handle, inspect.signature(handle))"
+    )
+    done = run("-c", script, INSTALL="no")
+    assert done.stdout == "True (self, scope, receive, send)\n", done.stderr
+
+
 def test_wrappers_of_agents_are_kept():
     """One put around Django's methods before ``install()``, and one after: both are called, and the plan is used."""
     script = """if True:

@@ -96,7 +96,7 @@ def test_a_body_in_memory_needs_no_thread(site, writes):
     assert not counts and not writes
 
 
-@pytest.mark.parametrize("limit", [0, 10**6])
+@pytest.mark.parametrize("limit", [0, None, 10**6])
 def test_a_limit_that_is_never_reached_needs_no_thread(site, writes, limit):
     application = site(echo, [], FILE_UPLOAD_MAX_MEMORY_SIZE=limit)
     with counting() as counts:

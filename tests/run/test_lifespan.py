@@ -163,6 +163,12 @@ def test_a_request_has_its_own_copy(site):
     assert [each for each in log if isinstance(each, int)] == [1, 1]
 
 
+def test_a_state_that_is_there_already_stays(site):
+    """As one that a test has given the request."""
+    application = site(view, ONEHOP=LIFESPAN)
+    assert get(application, state={"client": "a fake"}).body == b"a fake"
+
+
 def test_a_first_request_that_is_cancelled_does_not_stop_the_entering(site, monkeypatch):
     application = site(view, ONEHOP=LIFESPAN)
 

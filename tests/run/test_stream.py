@@ -17,7 +17,9 @@ from asgiref.local import Local
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.signals import request_finished
 from django.http import FileResponse, HttpResponseNotModified, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
+from onehop.run.stream import Stream
 from tests.asgi import get, request
 from tests.run.drive import Gate, run, until
 
@@ -208,6 +210,69 @@ def test_error_of_the_iterator_comes_after_the_items_before_it(site, late, conne
         get(site(streams(items)), send=send)
     assert bodies(sent) == [b"one"] * late
     assert finished == [1]
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
+def test_a_type_error_of_the_iterator_is_raised_as_it_is(site, stock):
+    """Django takes one that comes out of the async side for a sign that the iterator is sync."""
+
+    def items():
+        yield b"one"
+        raise TypeError("of the iterator")
+
+    with pytest.raises(TypeError, match=r"^of the iterator$"):
+        get(site(streams(items), stock=stock))
+
+
+class TakesTurns:
+    """A deque in whose place nothing is to be found just before the thread adds the last item and ends."""
+
+    def __init__(self, stream, gate):
+        self.stream, self.gate, self.items, self.is_late = stream, gate, [], False
+
+    def __bool__(self):
+        found = bool(self.items)
+        if not found and self.stream._bytes_made and not self.is_late:
+            self.is_late = True
+            self.gate.open()
+            while not self.stream._ended:
+                time.sleep(0.001)
+        return found
+
+    def append(self, item):
+        self.items.append(item)
+
+    def popleft(self):
+        return self.items.pop(0)
+
+
+def test_items_made_while_the_loop_finds_none_are_sent(site, monkeypatch):
+    """Between two looks of the loop the thread may add the last item and end."""
+    gate, make = Gate(), Stream.__init__
+
+    def make_one_that_takes_turns(self, iterator):
+        make(self, iterator)
+        self._made = TakesTurns(self, gate)
+
+    def items():
+        yield b"one "
+        gate.wait()
+        yield b"two"
+
+    monkeypatch.setattr(Stream, "__init__", make_one_that_takes_turns)
+    assert get(site(streams(items))).body == b"one two"
+
+
+@BOTH
+def test_a_response_that_iterates_in_its_own_way(site, stock):
+    class Own(HttpResponseBase):
+        streaming = True
+
+        async def __aiter__(self):
+            yield b"own"
+
+    assert get(site(lambda request: Own(), stock=stock)).body == b"own"
 
 
 def test_context_is_the_same_for_all_items_and_comes_back(site, connect):

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import weakref
+from contextlib import asynccontextmanager
 
 import pytest
 from asgiref.local import Local
@@ -426,3 +427,37 @@ def test_a_task_of_no_request_does_not_wait_for_asgirefs_shared_thread():
 
     theirs, shared = contextvars.Context().run(asyncio.run, main())
     assert theirs != shared
+
+
+def test_what_the_lifespan_started_outlives_the_first_request(site):
+    """Its tasks make further tasks, which belong to no request, although a request has waited for it."""
+    from onehop.run.lifespan import Lifespan
+
+    ticks, stopped = [], []
+
+    @asynccontextmanager
+    async def ticking():
+        async def tick():
+            try:
+                while True:
+                    await asyncio.gather(asyncio.sleep(0.001))
+                    ticks.append(1)
+            except BaseException as error:
+                stopped.append(error)
+                raise
+
+        task = asyncio.create_task(tick())
+        yield {}
+        task.cancel()
+
+    application = site(loop_view)
+    lifespan = application._onehop_lifespan = Lifespan(ticking)
+    for _ in range(3):
+        drive.begin(application).sent.close()
+    seen_so_far = len(ticks)
+    deadline = time.monotonic() + PATIENCE_S
+    while len(ticks) < seen_so_far + 3 and not stopped and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert not stopped and len(ticks) >= seen_so_far + 3
+    (holder,) = lifespan._holders.values()
+    holder.leave_at_exit()

@@ -301,3 +301,17 @@ def test_the_context_of_the_stream_reaches_closers(site):
         return variable.get()
 
     assert contextvars.Context().run(whole) == "begun"
+
+
+def test_a_long_stream_keeps_nothing_of_its_items(site):
+    async def items():
+        for number in range(500):
+            yield b"%d" % number
+
+    async def view(request):
+        return StreamingHttpResponse(items())
+
+    stream = drive.begin(site(view)).sent
+    parts = [next(stream) for _ in range(499)]
+    assert len(parts) == 499 and len(stream._pump._family.done._callbacks) == 1
+    stream.close()

@@ -322,7 +322,7 @@ class SupervisedLoop:
     def _make_task(self, loop: Any, coroutine: Any, **keywords: Any) -> asyncio.Task[Any]:
         token, context = _token.get(None), keywords.get("context")
         if context is not None:
-            if token is not None and context.get(_token) not in self.families:
+            if token in self.families and context.get(_token) not in self.families:
                 context.run(_token.set, token)
             token = context.get(_token)
         task = asyncio.Task(coroutine, loop=loop, **keywords)

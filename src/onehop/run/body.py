@@ -85,7 +85,7 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
                 continue
             message = message or (yield from receive().__await__())
             size += len(message.get("body") or b"")
-            writes = 0 < limit < size and (WRITES_ON_LOOP or not rolled)
+            writes = bool(limit) and size > limit and (WRITES_ON_LOOP or not rolled)
             rolled = rolled or writes
             if writes:
                 ended, outcome = yield from hop_to_thread(_go_on, reading, message).__await__()

@@ -121,7 +121,7 @@ class Lifespan:
         state = self._states.get(asyncio.get_running_loop())
         if state is None:
             state = await self._hold()
-        scope.setdefault("state", {}).update(state)
+        _add(state, scope, "state")
 
     def prepare_on(self, loop: Loop, environ: dict[str, Any]) -> None:
         """
@@ -132,7 +132,7 @@ class Lifespan:
         state = self._states.get(loop)
         if state is None:
             state = asyncio.run_coroutine_threadsafe(self._hold(), loop).result()
-        environ[ENVIRON_KEY] = dict(state)
+        _add(state, environ, ENVIRON_KEY)
 
     def _entered(self) -> AbstractAsyncContextManager[State]:
         return nullcontext({}) if self._factory is None else _checked(self._factory)
@@ -148,6 +148,13 @@ class Lifespan:
     def _forget(self, loop: Loop) -> None:
         self._holders.pop(loop, None)
         self._states.pop(loop, None)
+
+
+def _add(state: State, request: MutableMapping[str, Any], key: str) -> None:
+    """Add a state to that of a request. What is there already stays: a test or the server has put it there."""
+    held = request.setdefault(key, {})
+    for name, value in state.items():
+        held.setdefault(name, value)
 
 
 def under_lifespan(application: Any) -> Any:

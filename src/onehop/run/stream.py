@@ -49,10 +49,10 @@ async def send_stream(handler: Any, response: Any, scope: Any, send: Any) -> Non
         send: ASGI send callable.
     """
     __traceback_hide__ = True
-    if response.is_async:
-        await _send_async(handler, response, send)
-    elif type(response).__aiter__ is not StreamingHttpResponse.__aiter__:
+    if type(response).__aiter__ is not StreamingHttpResponse.__aiter__:
         await handler.send_response(response, _in_turns(send))
+    elif response.is_async:
+        await _send_async(handler, response, send)
     elif path := await _plain_file(response, scope):
         response.streaming_content = _nothing()
         await handler.send_response(response, _with_path(path, send))
@@ -61,8 +61,12 @@ async def send_stream(handler: Any, response: Any, scope: Any, send: Any) -> Non
         response.streaming_content = stream.items()
         try:
             await handler.send_response(response, send)
+        except IteratorFailed:
+            pass
         finally:
             stream.stop()
+        if stream.error is not None:
+            raise stream.error
 
 
 async def _send_async(handler: Any, response: Any, send: Any) -> None:
@@ -99,8 +103,17 @@ def _in_turns(send: Any) -> Any:
     return send_in_turns
 
 
+class IteratorFailed(Exception):
+    """A sync iterator has raised something. Django's own code takes a ``TypeError`` for a sign of its own."""
+
+
 class Stream:
-    """A sync iterator on the request thread, and its items on the loop."""
+    """
+    A sync iterator on the request thread, and its items on the loop.
+
+    Attributes:
+        error: What the iterator raised; None if it did not.
+    """
 
     def __init__(self, iterator: Iterator[bytes]) -> None:
         self._iterator = iterator
@@ -111,7 +124,7 @@ class Stream:
         self._bytes_made = self._bytes_taken = 0
         self._filling: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._ended = self._stopped = False
 
     async def items(self) -> AsyncIterator[bytes]:
@@ -121,21 +134,22 @@ class Stream:
         Runs on: the loop. Cost: one hop for each 64 KiB, each larger item, or each 50 ms of the iterator's work.
 
         Raises:
-            What the iterator raises, after the items before it.
+            IteratorFailed: After the items before it. ``error`` holds what the iterator raised.
         """
         while True:
+            ended = self._ended  # Before the last items are taken: the thread adds them first.
             while self._made:
                 item = self._made.popleft()
                 self._bytes_taken += len(item)
                 self._fill_if_behind()
                 yield item
-            if self._ended:
+            if ended:
                 break
             self._fill_if_behind()
             await self._arrival()
         rehome(self._context)
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise IteratorFailed
 
     def stop(self) -> None:
         """Take no further item from the iterator. One that is being made is still finished."""
@@ -152,16 +166,16 @@ class Stream:
         _fills.discard(filling)
         self._filling = None
         if filling.cancelled():
-            self._ended = True
+            self.error, self._ended = asyncio.CancelledError(), True
         elif error := filling.exception():  # what asgiref raises: there is no thread
-            self._ended, self._error = True, error
+            self.error, self._ended = error, True
         self._wake()
 
     async def _arrival(self) -> None:
         """Wait for an item, or for the end of a fill."""
         self._waiter = self._loop.create_future()
         try:
-            if not self._made:
+            if not (self._made or self._ended):
                 await self._waiter
         finally:
             self._waiter = None
@@ -186,7 +200,7 @@ class Stream:
                 if self._bytes_made - self._bytes_taken >= AHEAD_BYTES or time.monotonic() > until:
                     return
         except BaseException as error:
-            self._ended, self._error = True, error
+            self.error, self._ended = error, True
 
 
 _fills: set[asyncio.Future[None]] = set()

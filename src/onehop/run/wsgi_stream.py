@@ -76,6 +76,7 @@ class Pump:
         if self._ended:
             raise StopIteration
         item: Future[bytes] = Future()
+        item.add_done_callback(self._executor.wake)
         try:
             self._run_until(item)
             if item.done():
@@ -105,6 +106,7 @@ class Pump:
             if self._family is None:
                 self._loop = background.loop
                 self._family = self._loop.start(self._iterate(), self._executor)
+                self._family.done.add_done_callback(self._executor.wake)
             if self._ended:
                 self._loop.soon(self._stop)
             else:
@@ -153,10 +155,12 @@ class MovingExecutor(CurrentThreadExecutor):
         super().__init__(None)
 
     def run_until(self, *futures: Future[Any] | Outcome) -> None:
-        """Run on this thread what is submitted, until one of these futures is done and nothing is left to run."""
+        """
+        Run on this thread what is submitted, until one of these futures is done and nothing is left to run.
+
+        Each must have been given ``wake`` as a callback.
+        """
         self._work_thread = threading.current_thread()
-        for future in futures:
-            future.add_done_callback(self._wake)
         while True:
             with self._work_ready:
                 while not self._work_items and not any(future.done() for future in futures):
@@ -167,6 +171,7 @@ class MovingExecutor(CurrentThreadExecutor):
             work.run()
             del work
 
-    def _wake(self, _: Any) -> None:
+    def wake(self, _: Any) -> None:
+        """Have the waiting thread look whether it may go on."""
         with self._work_ready:
             self._work_ready.notify()
