@@ -105,4 +105,5 @@ def test_changed_code_is_served(servers, kind):
         return answer == b"changed"
 
     wait_until(is_changed, "the restart", START_S)
-    assert server.events == ["entered", "left", "entered"]
+    # The touch may make it restart once more.
+    assert server.events[:3] == ["entered", "left", "entered"] and server.events[-1] == "entered"

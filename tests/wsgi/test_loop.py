@@ -450,7 +450,11 @@ def test_what_the_lifespan_started_outlives_the_first_request(site):
         yield {}
         task.cancel()
 
-    application = site(loop_view)
+    async def view(request):
+        await asyncio.sleep(0.03)
+        return HttpResponse()
+
+    application = site(view)
     lifespan = application._onehop_lifespan = Lifespan(ticking)
     for _ in range(3):
         drive.begin(application).sent.close()
