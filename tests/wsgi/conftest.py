@@ -6,7 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from onehop.run.background import asgiref_thread_local, background
+from onehop._django import asgiref_thread_local
+from onehop.run.background import background
 from tests.watchdog import watchdog
 from tests.wsgi import drive
 

@@ -15,7 +15,8 @@ from asgiref.local import Local
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import HttpResponse, JsonResponse
 
-from onehop.run.background import LoopLost, background
+from onehop.errors import LoopLost
+from onehop.run.background import background
 from tests.asgi import counting
 from tests.wsgi import drive
 from tests.wsgi.drive import PATIENCE_S, Call

@@ -18,7 +18,9 @@ from concurrent.futures import Future
 from typing import Any
 
 from onehop._django import AsyncToSync, CurrentThreadExecutor, rehome
-from onehop.run.background import Family, Outcome, SupervisedLoop, background
+from onehop.run.background import background
+from onehop.run.family import Family, Outcome
+from onehop.run.supervised import SupervisedLoop
 
 
 class Stream(Iterator[bytes]):
