@@ -109,9 +109,25 @@ def is_nested() -> bool:
     return held is not None and held.data.get("current") is not None and held.thread_id == threading.get_ident()
 
 
+def forget_waiting_thread() -> None:
+    """
+    Undo what a cancelled hop leaves: asgiref takes the waiting thread of the other side over, which waits no more.
+
+    Source: asgiref 3.13, ``_restore_context`` in sync.py, called at the end of ``AsyncToSync.main_wrap``.
+    """
+    if is_nested():
+        del AsyncToSync.executors.current
+
+
 def rehome(context: contextvars.Context) -> None:
     """Make every ``asgiref.local.Local`` of a copied context visible on this thread (asgiref 3.12 and newer)."""
     _restore_context(context)
+
+
+def rehomed(context: contextvars.Context, function: Callable[[], None]) -> None:
+    """Call a function inside a copied context, with every ``Local`` of it visible on this thread."""
+    _restore_context(context)
+    function()
 
 
 def raw_iterator(response: Any) -> Any:
@@ -201,10 +217,17 @@ def source_digest(function: Any) -> str | None:
     code = getattr(function, "__code__", None)
     if not isinstance(code, CodeType):
         return None
-    lines, compiled = _source_file(code.co_filename)
+    _, compiled = _source_file(code.co_filename)
     if compiled.get((code.co_qualname, code.co_firstlineno)) != code:
         return None
-    block = "".join(inspect.getblock(lines[code.co_firstlineno - 1 :]))
+    return _digest_at(code.co_filename, code.co_firstlineno)
+
+
+@cache
+def _digest_at(filename: str, first_line: int) -> str:
+    """Return the digest of what begins at a line of a file, as the file was when it was first read."""
+    lines, _ = _source_file(filename)
+    block = "".join(inspect.getblock(lines[first_line - 1 :]))
     return hashlib.sha256(_bare(block).encode()).hexdigest()[:12]
 
 

@@ -49,7 +49,7 @@ class Site:
 
     @staticmethod
     def made(response: Any) -> None:
-        """Note the response of the view: if the request is aborted on the way out, it is closed all the same."""
+        """Note a response: if the request is aborted on the way out, it is closed all the same."""
         fate = fate_of_request.get()
         if fate is not None:
             fate.orphan = response
@@ -58,7 +58,9 @@ class Site:
     def convert(request: Any, error: Exception) -> Any:
         """Turn an exception into a response."""
         __traceback_hide__ = True
-        return raised_again(error, response_for_exception, request, error)
+        response = raised_again(error, response_for_exception, request, error)
+        Site.made(response)
+        return response
 
     @staticmethod
     def log(response: Any, request: Any) -> None:

@@ -18,7 +18,7 @@ def run(*arguments, **environment):
 
 
 @pytest.mark.parametrize("install", ["yes", "no"])
-def test_a_projects_tests_hold(install):
+def test_bug_62_a_projects_tests_hold(install):
     done = run("-W", "error::RuntimeWarning", "-m", "django", "test", "tests.install.cases", INSTALL=install)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Ran 17 tests" in done.stderr

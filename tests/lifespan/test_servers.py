@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.lifespan.commands import DAPHNE, GRANIAN, GUNICORN, HYPERCORN, UVICORN
-from tests.servers.conftest import START_S, wait_until
+from tests.process import START_S, wait_until
 
 ASGI, WSGI = "tests.lifespan.asgi:plain", "tests.lifespan.wsgi:application"
 
@@ -33,7 +33,7 @@ NO_DATABASE, NO_LICENSE = "LookupError: no database", "SystemExit: no license"
 
 
 @pytest.mark.parametrize("name", [*SPEAKS, *SILENT])
-def test_one_client_for_all_requests(servers, name):
+def test_bug_87_one_client_for_all_requests(servers, name):
     server = servers[name].wait()
     if name in SPEAKS:
         wait_until(lambda: server.events == ["entered"], "entering before the first request", START_S)

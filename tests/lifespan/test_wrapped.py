@@ -11,7 +11,7 @@ from wsproto.events import AcceptConnection, Request, TextMessage
 
 from tests.asgi import get, onehop_application, stock_application
 from tests.lifespan.commands import DAPHNE, UVICORN
-from tests.servers.conftest import PATIENCE_S
+from tests.process import PATIENCE_S
 
 ROUTED, MOUNTED = "tests.lifespan.routed:{}_lifespan", "tests.lifespan.mounted:application"
 WITH_WEBSOCKETS = [*UVICORN, "--ws", "wsproto"]

@@ -227,7 +227,7 @@ NOWHERE = dict.fromkeys(("request", "view", "response"), "thread")
 EVERYWHERE = dict.fromkeys(("request", "view", "response"), "loop")
 
 
-def test_what_nobody_declared_runs_on_the_thread():
+def test_bug_83_84_what_nobody_declared_runs_on_the_thread():
     """Unlisted and unknown: a thread step, and the reason says what to do."""
     assert lanes(here("Hooks")) == NOWHERE
     assert steps(here("Hooks"))["view"] == ("thread", "neither known nor declared")

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 
 import pytest
+from django.core.exceptions import MiddlewareNotUsed
 from django.test import override_settings
 
 from onehop.plan.explain import explain
@@ -53,6 +54,10 @@ class Unknown(MiddlewareMixin):
 
 class SyncOnly(Unknown):
     async_capable = False
+
+
+def unused(get_response):
+    raise MiddlewareNotUsed
 
 
 STACKS = {
@@ -112,3 +117,14 @@ def test_lines_follow_the_path_of_a_request():
         ("Classic ends", "thread"),
         ("XFrameOptionsMiddleware.process_response", "thread"),
     ]
+
+
+@pytest.mark.parametrize(
+    "stack, said", [(["Classic", "unused", "Hybrid"], "inside Classic on the thread"), (["unused", "Hybrid"], "unused")]
+)
+def test_a_wrapper_that_is_unused_is_named_as_such(stack, said):
+    """It counted when the mode of what is inside it was chosen; where another wrapper counts as well, that is named."""
+    with override_settings(MIDDLEWARE=[f"{MODULE}.{name}" for name in stack]):
+        hybrid = asgi.onehop_application().plan.layers[-1]
+
+    assert said in hybrid.mode_reason

@@ -118,7 +118,7 @@ ADDITIONS = {
 
 
 @pytest.mark.parametrize("addition", ADDITIONS)
-def test_a_subclass_that_adds_code_is_not_known(addition):
+def test_bug_30_a_subclass_that_adds_code_is_not_known(addition):
     """What it adds was not read, so its hooks need the thread, and the reason says so."""
     step = frame_options_step(type("Own", (XFrameOptionsMiddleware,), ADDITIONS[addition]))
 

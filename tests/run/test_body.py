@@ -84,7 +84,7 @@ def test_body_is_read_as_in_stock(site, stock, chunks):
 
 
 @pytest.mark.parametrize("chunks", [[b"x" * (LIMIT + 1)], [b"x" * LIMIT, b"y", b"z", b"z"]], ids=["at once", "later"])
-def test_a_file_is_never_written_on_the_loop(site, writes, chunks):
+def test_bug_15_a_file_is_never_written_on_the_loop(site, writes, chunks):
     run(post(site(echo, [], FILE_UPLOAD_MAX_MEMORY_SIZE=LIMIT), chunks))
     assert writes and threading.main_thread() not in writes
 

@@ -79,7 +79,7 @@ def leave_open(request):
 
 
 @pytest.mark.parametrize("age", [0, 60, None])
-def test_a_transaction_left_open_harms_no_later_request(site, max_age, age):
+def test_bug_59_a_transaction_left_open_harms_no_later_request(site, max_age, age):
     """A view leaves ``atomic()`` open: its thread is retired, and the five requests after it are answered."""
     max_age(age)
     application = site(leave_open)
@@ -90,7 +90,7 @@ def test_a_transaction_left_open_harms_no_later_request(site, max_age, age):
     assert list(pool.retired) == ["database 'default': a transaction was left open"]
 
 
-def test_autocommit_switched_off_harms_no_later_request(site, max_age):
+def test_bug_59_autocommit_switched_off_harms_no_later_request(site, max_age):
     """A view leaves autocommit off: the connection is not kept."""
     max_age(60)
 
@@ -104,7 +104,7 @@ def test_autocommit_switched_off_harms_no_later_request(site, max_age):
     assert in_turn(site(view), "/?leave=1", "/", "/") == ["True"] * 3
 
 
-def test_connections_are_closed_after_each_request_by_default(querying, used):
+def test_bug_61_connections_are_closed_after_each_request_by_default(querying, used):
     """With CONN_MAX_AGE 0 each request has a wrapper and a connection of its own, and closes it."""
     in_turn(querying(), "/", "/")
 
@@ -115,7 +115,7 @@ def test_connections_are_closed_after_each_request_by_default(querying, used):
 
 
 @pytest.mark.parametrize("age", [60, None])
-def test_connections_are_kept_as_conn_max_age_says(querying, used, max_age, age):
+def test_bug_61_connections_are_kept_as_conn_max_age_says(querying, used, max_age, age):
     """With CONN_MAX_AGE 60 or None the thread's next request finds the connection open."""
     max_age(age)
 
@@ -140,7 +140,7 @@ def test_a_kept_connection_that_has_become_too_old_is_closed_at_its_next_use(que
     assert [is_closed(first), is_closed(second)] == [True, False]
 
 
-def test_a_kept_connection_is_checked_once_in_each_request(querying, used, max_age):
+def test_bug_61_a_kept_connection_is_checked_once_in_each_request(querying, used, max_age):
     """With CONN_HEALTH_CHECKS a connection that broke while its thread was idle is replaced at its next use."""
     max_age(60, CONN_HEALTH_CHECKS=True)
 
@@ -166,7 +166,7 @@ def test_the_query_log_of_another_request_is_not_seen(site, max_age, age):
     assert in_turn(site(view, DEBUG=True), "/", "/", "/") == ["0"] * 3
 
 
-def test_nothing_that_was_put_on_a_wrapper_is_seen_by_the_next_request(site):
+def test_bug_59_nothing_that_was_put_on_a_wrapper_is_seen_by_the_next_request(site):
     """Tenants, execute wrappers and the like, left on a closed connection's wrapper, are gone with it."""
 
     def view(request):
@@ -183,7 +183,7 @@ def test_nothing_that_was_put_on_a_wrapper_is_seen_by_the_next_request(site):
     assert in_turn(site(view), "/", "/") == ["(None, 0, 0)"] * 2
 
 
-def test_error_handlers_leave_no_connection_open(site, used):
+def test_bug_60_error_handlers_leave_no_connection_open(site, used):
     """Forty concurrent 404 answers whose handler makes a query: all their connections are closed afterwards."""
 
     def handler404(request, exception):

@@ -34,7 +34,7 @@ def make_view(mode, body):
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_middleware_sets_is_seen_in_the_view_and_back(site, around, events, kind, mode):
+def test_bug_68_78_what_a_middleware_sets_is_seen_in_the_view_and_back(site, around, events, kind, mode):
     """A context variable and a ``Local`` go in to the view, and what the view sets comes out again."""
 
     def before(name, request):
@@ -60,7 +60,7 @@ def test_what_a_middleware_sets_is_seen_in_the_view_and_back(site, around, event
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("kinds", list(itertools.permutations(KINDS, 3)), ids="-".join)
-def test_context_goes_through_every_mixture_of_three(site, around, events, kinds, mode):
+def test_bug_68_78_context_goes_through_every_mixture_of_three(site, around, events, kinds, mode):
     """Each layer appends its name on the way in and on the way out, through every mixture of lanes."""
 
     def note(name, *_):
@@ -89,7 +89,7 @@ def test_context_goes_through_every_mixture_of_three(site, around, events, kinds
         ("DeclaredHooks", "async"),
     ],
 )
-def test_a_token_can_be_reset_on_the_way_out(site, around, kind, mode):
+def test_bug_67_a_token_can_be_reset_on_the_way_out(site, around, kind, mode):
     """``variable.reset(token)`` works in the second half of a middleware for a token of its first half."""
     tokens = []
     around(lambda *_: tokens.append(variable.set("set")), lambda *_: variable.reset(tokens.pop()))
@@ -119,7 +119,7 @@ def test_language_and_time_zone_of_a_request_reach_its_view(site, around, kind, 
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_request_begins_with_the_context_of_its_caller(site, mode):
+def test_bug_69_a_request_begins_with_the_context_of_its_caller(site, mode):
     """A variable that the server has set is seen; one that the request sets stays in the request's task."""
 
     def view(request):

@@ -330,7 +330,9 @@ def test_every_request_is_closed_when_nobody_watches(
 @ALL_KINDS
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @ALL_EXITS
-def test_every_request_is_finished_and_closed_once(site, scene, receivers, mode, drive, expected, in_sync, in_async):
+def test_bug_1_2_3_14_92_every_request_is_finished_and_closed_once(
+    site, scene, receivers, mode, drive, expected, in_sync, in_async
+):
     """After any end: started and finished once, the response closed, and the body file closed behind the view."""
     scene.application = site(getattr(scene, f"{mode}_view"), [])
     log, closed = in_sync if mode == "sync" else in_async
@@ -365,7 +367,7 @@ def test_a_response_with_a_close_of_its_own_is_closed_once(
 
 
 @ALL_KINDS
-def test_a_bad_request_is_finished_once(site, scene, receivers):
+def test_bug_26_a_bad_request_is_finished_once(site, scene, receivers):
     """A query that is no UTF-8 is answered with 400; its response is closed, and nothing else happens."""
     application = site(scene.sync_view, [])
 
@@ -377,7 +379,7 @@ def test_a_bad_request_is_finished_once(site, scene, receivers):
     assert receivers.received == ([] if receivers.kind == "django's" else ["started", "finished"])
 
 
-def test_a_request_that_was_too_big_is_finished_once(site, scene):
+def test_bug_26_a_request_that_was_too_big_is_finished_once(site, scene):
     """From Django 6.1 on a request that is refused while it is made is closed like any other."""
     application = site(scene.sync_view, [])
 
@@ -628,7 +630,7 @@ class Holding:
         return response
 
 
-def test_a_thread_with_a_late_view_serves_nobody_else(site, scene):
+def test_bug_48_a_thread_with_a_late_view_serves_nobody_else(site, scene):
     """Twenty requests are answered, on other threads, while the view of a lost client still runs on its own."""
     seen = []
 
@@ -653,7 +655,7 @@ def test_a_thread_with_a_late_view_serves_nobody_else(site, scene):
     assert play(scene, others_meanwhile) == ([200] * 20, False)
 
 
-def test_a_late_disconnect_skips_nothing(site, scene):
+def test_bug_6_a_late_disconnect_skips_nothing(site, scene):
     """A ``receive()`` that swallows its cancellation and reports a disconnect after the response changes nothing."""
     scene.gate.open()
     application = site(scene.async_view, [])
@@ -698,7 +700,7 @@ def test_a_view_that_ignores_its_cancellation_is_answered_to_nobody(site, scene)
     assert (scene.log, scene.counts["finished"], scene.body.closed) == (["close", "finished"], 1, True)
 
 
-def test_a_message_after_the_body_is_an_error_as_in_django(site, scene):
+def test_bug_11_a_message_after_the_body_is_an_error_as_in_django(site, scene):
     """A second ``http.request`` raises Django's AssertionError, and the request is closed."""
     scene.application = site(scene.async_view, [])
 
@@ -724,7 +726,7 @@ def test_a_message_after_the_body_is_an_error_as_in_django(site, scene):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_every_closer_runs_and_the_signal_is_last(site, scene, mode):
+def test_bug_23_every_closer_runs_and_the_signal_is_last(site, scene, mode):
     """Three closers of which the second fails: as in stock Django, all run, then ``request_finished`` is sent."""
 
     class Closer:
@@ -751,7 +753,7 @@ def test_every_closer_runs_and_the_signal_is_last(site, scene, mode):
 
 
 @pytest.mark.parametrize("view_class", ["sync", "async"])
-def test_a_stream_is_closed_when_its_reader_leaves(site, scene, view_class):
+def test_bug_4_a_stream_is_closed_when_its_reader_leaves(site, scene, view_class):
     """The client leaves in the middle of an endless stream: the generator is closed, then the response."""
 
     async def endless():
@@ -786,7 +788,7 @@ def test_a_stream_is_closed_when_its_reader_leaves(site, scene, view_class):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_completion_and_disconnect_at_the_same_moment_are_silent(site, scene, mode):
+def test_bug_4_completion_and_disconnect_at_the_same_moment_are_silent(site, scene, mode):
     """The view ends while the disconnect arrives, a hundred times at slightly different moments."""
 
     async def view(request):

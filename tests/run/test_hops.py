@@ -139,7 +139,7 @@ def test_a_page_that_is_not_there_needs_one_hop(site):
     assert count_second_of_two(application) == (404, 1, 0, 1)
 
 
-def test_two_hundred_concurrent_sync_requests_need_two_hundred_threads(site):
+def test_bug_55_two_hundred_concurrent_sync_requests_need_two_hundred_threads(site):
     """Sync views that all run at once get one thread each, and no more threads are started than that."""
     everybody = threading.Barrier(200)
     peak = []
@@ -161,7 +161,7 @@ def test_two_hundred_concurrent_sync_requests_need_two_hundred_threads(site):
     assert max(peak) <= before + 200
 
 
-def test_a_burst_keeps_no_more_threads_than_the_cap_on_idle_ones(site):
+def test_bug_54_a_burst_keeps_no_more_threads_than_the_cap_on_idle_ones(site):
     """After three bursts of two hundred short requests, the kept threads were used again, and 32 are left."""
     application = site(sync_view)
 

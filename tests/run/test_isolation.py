@@ -128,7 +128,7 @@ def some_names(count):
 
 @pytest.mark.parametrize("view", [sync_view, noop_async])
 @pytest.mark.parametrize("reuse", ["clean", "never"])
-def test_four_hundred_interleaved_requests_never_meet(site, fresh, view, reuse):
+def test_bug_64_four_hundred_interleaved_requests_never_meet(site, fresh, view, reuse):
     """Each finds every store empty, and on its way out what it has put there itself."""
     application = site(view, [f"{HERE}.Dirty"], ONEHOP={"THREAD_REUSE": reuse})
 
@@ -524,7 +524,7 @@ def test_a_subclass_made_during_a_request_is_found(site):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_crum_shows_every_view_its_own_request(site, mode):
+def test_bug_73_85_crum_shows_every_view_its_own_request(site, mode):
     """django-crum's ``threading.local``: a sync view sees its own request, an async view none, as in stock Django."""
     seen = []
 
@@ -544,7 +544,7 @@ def test_crum_shows_every_view_its_own_request(site, mode):
     assert seen == [{"sync": True, "async": None}[mode]] * 400
 
 
-def test_the_oracle_sees_a_leak(site):
+def test_bug_85_the_oracle_sees_a_leak(site):
     """Declared to run anywhere, which is a lie, django-crum shows a view somebody else's request."""
     foreign = []
 
@@ -640,7 +640,7 @@ def test_the_name_of_what_retired_a_thread_is_told(site):
     assert list(pool.retired) == [f"{HERE}.thread_local holds 'name'"]
 
 
-def test_the_context_of_a_thread_stays_empty(site):
+def test_bug_66_the_context_of_a_thread_stays_empty(site):
     """Jobs run in copies of the request's context: a thread's own context never holds anything."""
     threads_context = []
 

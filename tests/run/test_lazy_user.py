@@ -102,7 +102,7 @@ def three_requests(application):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_an_object_of_the_request_is_passed_on_untouched(site, monkeypatch, mode, kind):
+def test_bug_36_an_object_of_the_request_is_passed_on_untouched(site, monkeypatch, mode, kind):
     """On the request, in a context variable and in a ``Local``: through hops, greenlets, closing and inspection."""
     monkeypatch.setattr(Around, "before", staticmethod(spread))
 

@@ -39,7 +39,7 @@ def outcome_of_task(application, gate, left):
 
 @pytest.mark.parametrize("middleware", [[], *([kind] for kind in KINDS)], ids="-".join)
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_task_works_after_the_response_as_in_django(site, mode, middleware):
+def test_bug_56_a_task_works_after_the_response_as_in_django(site, mode, middleware):
     """Its calls run on one thread; below an ``async_to_sync`` that has ended, asgiref refuses them, in stock too."""
     left = []
 
@@ -62,7 +62,7 @@ def test_a_task_works_after_the_response_as_in_django(site, mode, middleware):
     assert outcomes[1] == outcomes[0] or middleware == ["DeclaredClassic"]  # works, where stock Django refuses
 
 
-def test_a_task_never_runs_on_the_thread_of_somebody_else(site):
+def test_bug_56_a_task_never_runs_on_the_thread_of_somebody_else(site):
     """While a second request holds the thread of the first, the first one's task runs elsewhere."""
     gate, left, held = Gate(), [], Gate()
     threads = {}
@@ -97,7 +97,7 @@ def test_a_task_never_runs_on_the_thread_of_somebody_else(site):
     assert threads["first"] == threads["second"] != threads["task"]
 
 
-def test_a_job_that_runs_when_the_request_ends_keeps_its_thread(site):
+def test_bug_48_a_job_that_runs_when_the_request_ends_keeps_its_thread(site):
     """The thread stays with the request until the last job of its tasks has returned."""
     gate, seen = Gate(), []
     left = []
@@ -126,7 +126,7 @@ def test_a_job_that_runs_when_the_request_ends_keeps_its_thread(site):
     assert str(seen[0]) not in others
 
 
-def test_a_task_is_not_cancelled_when_the_client_leaves(site):
+def test_bug_13_a_task_is_not_cancelled_when_the_client_leaves(site):
     """A task that a view has made is not the request's: it runs on after a disconnect."""
     gate, left = Gate(), []
 
@@ -152,7 +152,7 @@ def test_a_task_is_not_cancelled_when_the_client_leaves(site):
     assert run(outlive()) == "done"
 
 
-def test_a_hundred_tasks_of_a_hundred_requests_run_apart(site):
+def test_bug_56_a_hundred_tasks_of_a_hundred_requests_run_apart(site):
     """Each task's calls go to a thread that no request uses at that moment."""
     left, busy, clashes = [], set(), []
     lock = threading.Lock()

@@ -155,7 +155,7 @@ def test_other_types_of_scope_are_refused_with_djangos_words(site, kind):
 
 
 @pytest.mark.parametrize("count", [1_000, 50_000])
-def test_very_many_headers(site, count):
+def test_bug_17_very_many_headers(site, count):
     """Repeated headers are joined as by stock Django, and not in quadratic time."""
     headers = [(b"host", b"testserver"), *[(b"x-many", b"1")] * count, *((b"x-%d" % n, b"1") for n in range(count))]
 
@@ -219,7 +219,7 @@ def without_secrets(outcome):
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume synchronous iterators:Warning")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("name", RESPONSES)
-def test_all_kinds_of_response(site, database, mode, method, name):
+def test_bug_25_all_kinds_of_response(site, database, mode, method, name):
     """The same messages, byte for byte: also for HEAD, 204, 304, streams and files."""
     onehop, stock = compare(site, make_view(mode, RESPONSES[name]), asgi.scope_of(method=method))
 
@@ -243,7 +243,7 @@ ERRORS = {
 @modes
 @pytest.mark.parametrize("middleware", [[], ["Hooks"], ["DeclaredClassic"]], ids="-".join)
 @pytest.mark.parametrize("name", ERRORS)
-def test_all_kinds_of_exception(site, mode, middleware, name):
+def test_bug_92_all_kinds_of_exception(site, mode, middleware, name):
     """What a view may raise is answered, or comes out of the application, as with stock Django."""
 
     def fail(request):
@@ -255,7 +255,7 @@ def test_all_kinds_of_exception(site, mode, middleware, name):
 
 
 @modes
-def test_a_stop_iteration_of_the_view_is_answered(site, mode):
+def test_bug_92_a_stop_iteration_of_the_view_is_answered(site, mode):
     """Stock Django 5.2 and 6.0 never answer when a sync view raises ``StopIteration``; here it is an error as any."""
 
     def fail(request):
@@ -267,7 +267,7 @@ def test_a_stop_iteration_of_the_view_is_answered(site, mode):
 
 
 @modes
-def test_a_generator_exit_of_the_view_comes_out(site, mode):
+def test_bug_92_a_generator_exit_of_the_view_comes_out(site, mode):
     """As itself, or as the RuntimeError that stock Django 6.1 makes of it for a sync view; nothing is sent."""
 
     def fail(request):

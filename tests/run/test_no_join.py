@@ -49,7 +49,7 @@ async def with_heart(main):
 
 @every_stack
 @pytest.mark.parametrize("ending", ["disconnect", "cancel"])
-def test_the_loop_runs_on_while_a_lost_view_blocks_its_thread(site, stack, ending):
+def test_bug_47_the_loop_runs_on_while_a_lost_view_blocks_its_thread(site, stack, ending):
     """The client or the server gives up; the view goes on blocking, and the loop goes on ticking."""
     gate = Gate()
 
@@ -74,7 +74,7 @@ def test_the_loop_runs_on_while_a_lost_view_blocks_its_thread(site, stack, endin
 
 @every_stack
 @pytest.mark.parametrize("ending", ["disconnect", "cancel"])
-def test_a_view_that_waits_for_the_loop_while_its_request_is_cancelled_ends(site, stack, ending):
+def test_bug_12_47_a_view_that_waits_for_the_loop_while_its_request_is_cancelled_ends(site, stack, ending):
     """asgiref#535: the thread waits for a coroutine on the loop, and the loop does not wait for the thread."""
     gate, results = Gate(), []
 
@@ -195,7 +195,7 @@ def fetch(url):
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_a_sync_view_may_call_its_own_server(site, count):
+def test_bug_58_a_sync_view_may_call_its_own_server(site, count):
     """Over a socket, with urllib, which blocks the thread meanwhile; once and twenty times at once."""
 
     def view(request):
@@ -215,7 +215,7 @@ def test_a_sync_view_may_call_its_own_server(site, count):
     assert bodies == [b"outer inner"] * count
 
 
-def test_with_a_limit_on_threads_a_self_call_ends_in_bounded_time(site, monkeypatch):
+def test_bug_58_with_a_limit_on_threads_a_self_call_ends_in_bounded_time(site, monkeypatch):
     """All threads wait for requests that get none: those are refused after the bound, and everything goes on."""
     monkeypatch.setattr(threads, "WAIT_FOR_ANY_S", 0.2)
     everybody = threading.Barrier(2)

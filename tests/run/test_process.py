@@ -70,7 +70,7 @@ def run_script(text, *, timeout_s=25, environment=()):
 CHILD = "(0, 0, 0) 200 True 1"
 
 
-def test_a_child_forked_beside_idle_threads_starts_anew():
+def test_bug_52_a_child_forked_beside_idle_threads_starts_anew():
     """As gunicorn does after preloading: the child has an empty pool, and answers."""
     code, output, errors, _ = run_script("""
 asgi.get(application)
@@ -84,7 +84,7 @@ print(wait_for(pid), asgi.get(application).status)
     assert (code, output, errors) == (0, [CHILD, "0 200"], [])
 
 
-def test_a_child_forked_while_a_thread_is_busy_starts_anew():
+def test_bug_52_a_child_forked_while_a_thread_is_busy_starts_anew():
     """The parent's request goes on; the child knows nothing of it."""
     code, output, errors, _ = run_script("""
 busy, go_on = threading.Event(), threading.Event()
@@ -112,7 +112,7 @@ asyncio.run(main())
     assert (code, output, errors) == (0, [CHILD, "0", "200"], [])
 
 
-def test_a_child_forked_inside_a_sync_view_starts_anew():
+def test_bug_52_a_child_forked_inside_a_sync_view_starts_anew():
     """As ``multiprocessing`` does from a view: the child's only thread was a request thread."""
     code, output, errors, _ = run_script("""
 def view(request):
@@ -130,7 +130,7 @@ print(asgi.get(application).status)
     assert (code, output, errors) == (0, [CHILD, "0", "200"], [])
 
 
-def test_a_multiprocessing_child_of_a_view_ends():
+def test_bug_52_a_multiprocessing_child_of_a_view_ends():
     """A view that starts a forked ``multiprocessing.Process`` and joins it is answered."""
     code, output, errors, _ = run_script("""
 import multiprocessing
@@ -151,7 +151,7 @@ print(asgi.get(application).body.decode())
 
 
 @pytest.mark.parametrize("requests", [0, 1, 40])
-def test_the_process_ends_quietly_while_threads_are_idle(requests):
+def test_bug_57_the_process_ends_quietly_while_threads_are_idle(requests):
     """Idle threads neither hold the interpreter's exit up nor say anything."""
     code, output, errors, _seconds = run_script(f"""
 async def main():
@@ -167,7 +167,7 @@ atexit.register(lambda: print(time.monotonic() - ended < 2))
     assert (code, output, errors) == (0, ["True", "True"], [])
 
 
-def test_the_exit_waits_for_a_view_that_still_runs():
+def test_bug_57_the_exit_waits_for_a_view_that_still_runs():
     """The client is gone and the loop has ended: the view ends, its request is closed, then the process."""
     code, output, errors, _seconds = run_script("""
 busy = threading.Event()
@@ -193,7 +193,7 @@ print("loop ended", flush=True)
     assert (code, output, errors) == (0, ["loop ended", "view ended", "finished"], [])
 
 
-def test_the_exit_does_not_wait_for_ever():
+def test_bug_57_the_exit_does_not_wait_for_ever():
     """A view that never ends holds the exit up for the bound, and no longer."""
     code, output, errors, seconds = run_script("""
 busy = threading.Event()

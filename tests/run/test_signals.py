@@ -82,7 +82,7 @@ def test_async_receivers_are_awaited_on_the_loop(site, connect, events):
     assert events == [("started", "loop"), "view", ("finished", "loop")]
 
 
-def test_receivers_are_called_as_by_django(site, connect, events):
+def test_bug_75_receivers_are_called_as_by_django(site, connect, events):
     """Sync ones in the order of connection, then the async ones; the arguments are Django's own."""
 
     def first(signal, sender, scope, **more):
@@ -136,7 +136,7 @@ def test_a_subclass_of_the_users_sends_in_its_own_name(site, connect, view):
 
 
 @pytest.mark.parametrize("view", [sync_view, async_view])
-def test_receivers_come_and_go_between_requests(site, connect, view):
+def test_bug_77_receivers_come_and_go_between_requests(site, connect, view):
     """A receiver is called from the request after its connection to the one before its disconnection."""
     received = []
 
@@ -159,7 +159,7 @@ def test_receivers_come_and_go_between_requests(site, connect, view):
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
-def test_a_receiver_connected_by_the_view_hears_of_its_end(site, connect, mode):
+def test_bug_77_a_receiver_connected_by_the_view_hears_of_its_end(site, connect, mode):
     """What is connected while a request runs is called when that request finishes."""
     received = []
 
@@ -180,7 +180,7 @@ def test_a_receiver_connected_by_the_view_hears_of_its_end(site, connect, mode):
 
 
 @pytest.mark.parametrize("view", [sync_view, async_view])
-def test_weak_receivers_are_not_kept_alive(site, view):
+def test_bug_76_weak_receivers_are_not_kept_alive(site, view):
     """A receiver that nobody else holds is gone at once, and is not called again."""
     received = []
 

@@ -103,7 +103,7 @@ def test_messages_are_those_of_stock(site, parts, stock):
     assert answer.messages == expected
 
 
-def test_iterator_is_advanced_and_closed_on_the_request_thread(site):
+def test_bug_19_iterator_is_advanced_and_closed_on_the_request_thread(site):
     iterator = Recorded(1000, 300)
     get(site(streams(lambda: iterator)))
     assert len(iterator.threads) == 1001 and len(iterator.closed_on) == 1
@@ -297,7 +297,7 @@ def test_context_is_the_same_for_all_items_and_comes_back(site, connect):
     assert seen == [("view", "view"), (2, 2)]
 
 
-def test_disconnect_while_an_item_is_being_made(site, connect):
+def test_bug_20_disconnect_while_an_item_is_being_made(site, connect):
     """The item is finished, then the iterator is closed, on the same thread; one signal."""
     gate, finished, closed = Gate(), [], []
     connect(request_finished, lambda **_: finished.append(threading.current_thread()), weak=False)
@@ -401,7 +401,7 @@ def test_async_iterator_that_fails_to_close_is_reported(site, caplog):
     caplog.clear()
 
 
-def test_no_warning_about_a_sync_iterator(site):
+def test_bug_24_no_warning_about_a_sync_iterator(site):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert get(site(streams(lambda: iter([b"a"])))).body == b"a"

@@ -150,7 +150,7 @@ modes = pytest.mark.parametrize("mode", ["sync", "async"])
 
 @pytest.mark.parametrize("ending", ["disconnect", "cancel"])
 @both
-def test_cancellation_reaches_the_finally_of_a_wrapper(site, log, declared, ending):
+def test_bug_86_cancellation_reaches_the_finally_of_a_wrapper(site, log, declared, ending):
     """While an async view waits, the request is cancelled: ``get_response`` raises ``CancelledError``."""
     gate = Gate()
 
@@ -236,7 +236,7 @@ def test_an_exception_of_the_view_does_not_reach_a_wrapper(site, log, declared, 
 
 
 @modes
-def test_a_lock_around_get_response_serves_one_after_the_other(site, log, mode):
+def test_bug_83_a_lock_around_get_response_serves_one_after_the_other(site, log, mode):
     """An undeclared wrapper may hold a lock while it waits: requests queue for it on their threads."""
     application = site(make_view(mode), mine("Locks"))
 
@@ -250,7 +250,7 @@ def test_a_lock_around_get_response_serves_one_after_the_other(site, log, mode):
 
 
 @modes
-def test_both_halves_of_a_wrapper_run_on_one_lane(site, log, mode):
+def test_bug_82_both_halves_of_a_wrapper_run_on_one_lane(site, log, mode):
     """A declared wrapper runs where it is entered: on the loop; inside an undeclared one on the thread."""
     application = site(make_view(mode), mine("DeclaredWhere", "Where", "DeclaredWhere"))
 
@@ -273,7 +273,7 @@ def test_all_nestings_of_three_answer_and_nest(site, around, log, mode, outermos
 
 @modes
 @pytest.mark.parametrize("outermost", KINDS)
-def test_cancelling_at_every_moment_leaves_nothing(site, mode, outermost):
+def test_bug_86_cancelling_at_every_moment_leaves_nothing(site, mode, outermost):
     """Whatever the moment of the cancellation, greenlets and threads come to their end, and the next request too."""
     for kinds in list(itertools.permutations(KINDS, 4))[::9]:
         application = site(make_view(mode), paths(outermost, *kinds))
@@ -301,7 +301,7 @@ def test_a_declared_wrapper_costs_neither_hop_nor_thread(site, log, mode):
     assert counts["hops"] == {"sync": 1, "async": 0}[mode]
 
 
-def test_a_dropped_request_leaves_no_greenlet(site, log):
+def test_bug_86_a_dropped_request_leaves_no_greenlet(site, log):
     """The task of a request is thrown away in the middle of a declared wrapper: its ``finally`` runs."""
     application = site(make_view("async"), mine("DeclaredNotes"))
     steps = asgi.request(application)

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.lifespan.process import Process
+from tests.process import ROOT, START_S, wait_until
 from tests.runserver.site import urlpatterns
-from tests.servers.conftest import ROOT, START_S, wait_until
 
 FRAME = re.compile(r'<code class="fname">(.*?)</code>, line \d+, in (.*?)\s*$', re.MULTILINE)
 TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)

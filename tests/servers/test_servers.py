@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from tests.servers.conftest import SERVERS, hang_up, wait_until
+from tests.process import hang_up, wait_until
+from tests.servers.conftest import SERVERS
 
 BIG = bytes(range(256)) * 12_000  # 3 MB: Django moves such a body to a file
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -124,7 +125,7 @@ def test_a_client_that_stays_gets_its_late_answer(server):
 
 
 @ABRUPTLY
-def test_an_async_view_is_cancelled_when_its_client_leaves(server, stock, abruptly):
+def test_bug_5_an_async_view_is_cancelled_when_its_client_leaves(server, stock, abruptly):
     """It sees ``CancelledError`` once and its request is finished once, as on stock Django; the server goes on."""
     for served in (server, stock):
         before, client = enter(served, "/slow-async/")

@@ -3,15 +3,12 @@
 import http.client
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 
 import pytest
 
-from tests.servers.conftest import PATIENCE_S, ROOT, free_port, wait_until
-from tests.servers.conftest import Served as ServedSite
+from tests.process import PATIENCE_S, Server, wait_until
 
 LONG = os.environ.get("ONEHOP_LONG") == "1"
 GRACE_S = 5
@@ -28,7 +25,7 @@ COMMANDS = {
 }
 
 
-class Served(ServedSite):
+class Served(Server):
     """
     One server, which starts now and is used once ``wait`` has returned.
 
@@ -42,30 +39,18 @@ class Served(ServedSite):
     """
 
     def __init__(self, name, folder, *, app="application", stock=False, watch=False, slow_disk=False, size=0):
-        self.name, self.watch, self.port = name, watch, free_port()
-        self.events_file, self.gate, self.log_file = folder / "events", folder / "gate", folder / "log"
-        self.file = folder / "file.bin"
-        self.events_file.touch()
+        self.watch, self.file = watch, folder / "file.bin"
         with open(self.file, "wb") as file:
             file.truncate(size)
-        environment = {
-            **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-            "DJANGO_SETTINGS_MODULE": "tests.transport.settings",
-            "EVENTS": str(self.events_file),
-            "FILE": str(self.file),
-            "GATE": str(self.gate),
-            "ONEHOP_DISABLE": "1" if stock else "",
-            "PYTHONPYCACHEPREFIX": str(folder.parent / "pycache"),
-            "PYTHONUNBUFFERED": "1",
-            "SLOW_DISK": "1" if slow_disk else "",
-            "WATCH": "1" if watch else "",
-        }
         target = "tests.transport.wsgi:application" if "gunicorn" in name else f"tests.transport.asgi:{app}"
-        command = [part.format(port=self.port, app=target) for part in COMMANDS[name]]
-        with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
+        super().__init__(
+            *(name, [part.replace("{app}", target) for part in COMMANDS[name]], folder),
+            stock=stock,
+            DJANGO_SETTINGS_MODULE="tests.transport.settings",
+            FILE=str(self.file),
+            SLOW_DISK="1" if slow_disk else "",
+            WATCH="1" if watch else "",
+        )
 
     @property
     def pid(self):

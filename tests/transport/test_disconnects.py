@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import pytest
 
-from tests.servers.conftest import hang_up
+from tests.process import hang_up
 from tests.transport.conftest import LONG, answer_of
 
 LEAVING = 1000 if LONG else 150

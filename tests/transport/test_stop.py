@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from tests.servers.conftest import PATIENCE_S, wait_until
+from tests.process import PATIENCE_S, wait_until
 from tests.transport.conftest import GRACE_S, LONG, answer_of
 
 SERVERS = ["uvicorn", "granian", "gunicorn sync", "gunicorn gthread"]
@@ -106,7 +106,7 @@ def stop_under_load(server, chance):
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_server_told_to_stop_under_load_breaks_no_answer(serve, name):
+def test_bug_57_a_server_told_to_stop_under_load_breaks_no_answer(serve, name):
     """What a view was entered for is answered, and an answer that began is whole, as on stock Django."""
     totals = {}
     for kind, times in TIMES.items():

@@ -33,7 +33,7 @@ def post(server, path, body, headers=""):
     return received, seen
 
 
-def test_a_raw_body_is_not_written_on_the_loop(server):
+def test_bug_15_a_raw_body_is_not_written_on_the_loop(server):
     """The disk keeps a thread waiting."""
     received, seen = post(server, "/upload/", BODY)
 

@@ -43,7 +43,7 @@ def twice_view(request):
 
 
 @pytest.mark.parametrize("view", [loop_view, twice_view])
-def test_all_requests_use_one_loop_and_start_no_thread(site, view):
+def test_bug_87_91_all_requests_use_one_loop_and_start_no_thread(site, view):
     """After the first request, on whatever thread they come."""
     application = site(view, ["tests.wsgi.views.SyncOnly", "tests.wsgi.views.AsyncOnly"])
     extra = {"tests.thread": 0}
@@ -94,7 +94,7 @@ def test_a_live_loop_of_somebody_else_is_used(site):
     assert asyncio.run(serve()) == b"loop"
 
 
-def test_left_over_tasks_are_cancelled_before_the_answer_is_returned(either):
+def test_bug_88_left_over_tasks_are_cancelled_before_the_answer_is_returned(either):
     """Their clean-up is done by then, also what it calls on the request's thread and what it starts."""
 
     async def clean_up():
@@ -152,7 +152,7 @@ def test_each_outermost_call_is_a_family_of_its_own(either):
     assert all(task.cancelled() for task in tasks)
 
 
-def test_async_generators_are_closed_before_the_answer_is_returned(either):
+def test_bug_88_async_generators_are_closed_before_the_answer_is_returned(either):
     """As at the end of ``asyncio.run``."""
 
     async def parts():
@@ -206,7 +206,7 @@ def test_thread_locals_do_not_pass_between_requests_through_the_default_executor
     assert [drive.get(application, f"/{number}").body for number in range(5)] == [b"[]"] * 5
 
 
-def test_twenty_threads_see_only_their_own(site):
+def test_bug_89_twenty_threads_see_only_their_own(site):
     """Their thread-locals, context variables and Locals, while their async views take turns on one loop."""
     held, local, variable = threading.local(), Local(), contextvars.ContextVar("held")
     barrier = threading.Barrier(20)
@@ -262,7 +262,7 @@ async def exits(error):
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
 @pytest.mark.parametrize("awaited", [True, False, "after the view"])
-def test_what_exits_in_a_task_exits_its_own_request_only(either, bystander, complaints, error, awaited):
+def test_bug_90_what_exits_in_a_task_exits_its_own_request_only(either, bystander, complaints, error, awaited):
     """It is raised in the request's thread; another request in flight, and the loop, go on."""
 
     async def left_over():
@@ -316,7 +316,7 @@ def test_an_exit_that_belongs_to_no_task_is_said_and_ends_nothing(site, bystande
     assert complaints() == ["SystemExit(3) was raised on the background loop outside of any request's tasks."]
 
 
-def test_a_stopped_loop_goes_on(site, bystander):
+def test_bug_51_a_stopped_loop_goes_on(site, bystander):
     """A view that stops its loop harms nobody."""
 
     async def view(request):
@@ -332,7 +332,7 @@ def test_a_stopped_loop_goes_on(site, bystander):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_loop_that_cannot_go_on_fails_its_requests_and_is_replaced(site, bystander, complaints):
+def test_bug_51_90_a_loop_that_cannot_go_on_fails_its_requests_and_is_replaced(site, bystander, complaints):
     """Nobody hangs: those in flight get an error that says so, the next gets a new loop."""
 
     async def breaks(request):

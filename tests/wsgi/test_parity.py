@@ -69,7 +69,7 @@ STACKS = {
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume asynchronous iterators")
-def test_every_request_is_answered_as_by_stock_django(stack):
+def test_bug_91_every_request_is_answered_as_by_stock_django(stack):
     """Status, headers, body; and in which order, with which context and on which thread everything ran."""
     names = STACKS[stack]
     middleware = DEFAULT_MIDDLEWARE if names is None else [f"tests.wsgi.views.{name}" for name in names]
@@ -110,7 +110,7 @@ class watching:
             signal.disconnect(receiver)
 
 
-def test_a_task_in_a_context_of_its_own_finds_the_request_thread():
+def test_bug_89_a_task_in_a_context_of_its_own_finds_the_request_thread():
     """asgiref asks its table of loops then."""
     outcomes = []
     for stock in (True, False):

@@ -38,7 +38,7 @@ def run(code, limit_s=30):
     return child.stdout.split()
 
 
-def test_a_fork_after_the_loop_has_started():
+def test_bug_52_a_fork_after_the_loop_has_started():
     """The child starts a loop of its own; the parent's goes on, also one that is busy at that moment."""
     code = """
         started, go = threading.Event(), threading.Event()
@@ -67,7 +67,7 @@ def test_a_fork_after_the_loop_has_started():
     assert run(code) == ["0", "True"]
 
 
-def test_a_fork_inside_a_request():
+def test_bug_52_a_fork_inside_a_request():
     """A child made in a blocking call of an async view serves requests."""
     code = """
         def fork():

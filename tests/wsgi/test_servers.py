@@ -1,20 +1,13 @@
 """Real servers: answers equal stock Django's, one loop serves all, a reader that leaves ends its stream; exits."""
 
 import http.client
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.servers.conftest import PATIENCE_S, RANDOM, SERVERS_OWN, START_S, free_port, hang_up, wait_until
+from tests.process import Server, hang_up, wait_until
 from tests.wsgi import views
 
-ROOT = Path(__file__).parents[2]
 TARGET = "tests.wsgi.served:application"
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:{port}", "--graceful-timeout", "5", TARGET]
 COMMANDS = {
@@ -27,84 +20,29 @@ COMMANDS = {
 STOCK = "gunicorn gthread"
 
 
-class Served:
-    """One server, which starts now and is used once ``wait`` has returned."""
+class Served(Server):
+    """One server of WSGI."""
 
     def __init__(self, name, folder, *, stock=False):
-        self.name, self.port = name, free_port()
-        self.events_file, self.log_file = folder / "events", folder / "log"
-        self.events_file.touch()
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.wsgi.settings",
-            "EVENTS": str(self.events_file),
-            "BEFORE_FORK": "1" if "preload" in name else "",
-            "ONEHOP_DISABLE": "1" if stock else "",
-            "PYTHONUNBUFFERED": "1",
-        }
-        command = [part.format(port=self.port) for part in COMMANDS[name]]
-        with open(self.log_file, "wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
-            )
+        preload = "1" if "preload" in name else ""
+        settings = "tests.wsgi.settings"
+        super().__init__(
+            name, COMMANDS[name], folder, stock=stock, DJANGO_SETTINGS_MODULE=settings, BEFORE_FORK=preload
+        )
 
-    def wait(self):
-        """Wait until the server answers; show its log if it does not."""
+    def is_up(self):
+        """Tell whether it answers: gunicorn listens before it can."""
         try:
-            wait_until(self.answers, f"the start of {self.name}", START_S)
-        except BaseException:
-            print(self.log)
-            raise
-
-    def answers(self):
-        assert self.process.poll() is None, "the server has ended"
-        try:
-            return self.fetch("/sync_view/")[0] == 200
+            return super().is_up() and self.fetch("/sync_view/")[0] == 200
         except OSError:
             return False
 
-    @property
-    def log(self):
-        return self.log_file.read_text(errors="replace")
-
-    @property
-    def events(self):
-        return self.events_file.read_text().splitlines()
-
-    def fetch(self, path, method="GET", body=None, headers=()):
-        """Send a request; return status, headers that are not the server's own, and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+    def fetch(self, *arguments, **keywords):
         try:
-            connection.request(method, path, body, {"Host": "localhost", **dict(headers)})
-            answer = connection.getresponse()
-            received = [(name.lower(), RANDOM.sub(r"\1=…", value)) for name, value in answer.getheaders()]
-            try:
-                content = answer.read()
-            except http.client.IncompleteRead as error:
-                content = ("broken off after", error.partial)
-            kept = [each for each in received if each[0] not in SERVERS_OWN and each != ("content-length", "0")]
-            return answer.status, sorted(kept), content
-        finally:
-            connection.close()
-
-    def state(self):
-        return json.loads(self.fetch("/state/")[2])
-
-    def ask(self, path):
-        """Send a request and return the socket, with the answer still to come."""
-        client = socket.create_connection(("127.0.0.1", self.port), PATIENCE_S)
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        return client
-
-    def end(self):
-        """End the server; return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(PATIENCE_S)
-        return self.process.returncode
+            status, headers, body = super().fetch(*arguments, **keywords)
+        except http.client.IncompleteRead as error:
+            return "broken off", [], error.partial
+        return status, sorted(each for each in headers if each != ("content-length", "0")), body
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +56,7 @@ def all_servers(tmp_path_factory):
         yield servers
     finally:
         for served in servers.values():
-            if served.process.poll() is None:
-                served.end()
+            served.end()
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
@@ -144,7 +81,7 @@ def test_answers_equal_stock_djangos(both):
             continue
         headers = {"Content-Type": extra["CONTENT_TYPE"]} if "CONTENT_TYPE" in extra else {}
         if path == "/broken_stream/":  # stock Django fails before it sends the first item
-            assert b"one" in str(onehop.fetch(path)[2]).encode()
+            assert b"one" in onehop.fetch(path)[2]
             continue
         answers = [each.fetch(path, extra.get("method", "GET"), extra.get("body"), headers) for each in both]
         assert answers[1] == answers[0], path

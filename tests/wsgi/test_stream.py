@@ -62,7 +62,7 @@ CLOSED = ["closed in its task", "closed"]
 ENDED = ["closer", "finished"]
 
 
-def test_nothing_is_read_ahead(site):
+def test_bug_19_nothing_is_read_ahead(site):
     """One item for each that the server asks for; the iterator's end comes before the response's."""
     sent = drive.begin(site(streaming(parts))).sent
     assert events == []

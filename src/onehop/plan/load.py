@@ -38,6 +38,7 @@ class Loaded:
     mode_reason: str
     can_sync: bool
     can_async: bool
+    inside: tuple[str, ...]
     instance: Any = None
     position: int = -1
 
@@ -83,8 +84,11 @@ class Loading:
     def finish(self) -> None:
         """Number the layers from the outermost."""
         self.layers.reverse()
+        used = {loaded.path for loaded in self.layers}
         for position, loaded in enumerate(self.layers):
             loaded.position = position
+            if loaded.inside:
+                loaded.mode_reason = f"can be sync or async: sync, {_inside(loaded.inside, used)}"
         self.finished = True
 
     def _note_last(self, handler: Any) -> None:
@@ -96,13 +100,26 @@ class Loading:
         self._last_handler = handler
 
 
+def _inside(wrappers: tuple[str, ...], used: set[str]) -> str:
+    """Name the innermost of the wrappers that is used, or say that none is."""
+    for path in reversed(wrappers):
+        if path in used:
+            return f"inside {path.rpartition('.')[2]} on the thread"
+    return f"as it is listed inside {wrappers[-1]}, which is unused"
+
+
 class Choice(NamedTuple):
-    """The mode for one entry of ``settings.MIDDLEWARE``, why, and between what there was to choose."""
+    """
+    The mode for one entry of ``settings.MIDDLEWARE``, why, and between what there was to choose.
+
+    ``inside`` are the paths of the undeclared sync wrappers for which the mode is sync, outermost first.
+    """
 
     mode: Mode
     reason: str
     can_sync: bool
     can_async: bool
+    inside: tuple[str, ...]
 
 
 def choose_modes(options: Options) -> list[Choice]:
@@ -110,14 +127,15 @@ def choose_modes(options: Options) -> list[Choice]:
     Choose how each middleware is called, before any is instantiated.
 
     Middleware that can do both is called as the lane asks on which it is entered: async on the loop, sync inside
-    an undeclared sync wrapper, which keeps the request thread until it returns.
+    an undeclared sync wrapper, which keeps the request thread until it returns. Django instantiates from the innermost
+    outwards, so that a wrapper counts here even if it turns out to be unused.
 
     Returns:
         A choice for each entry of ``settings.MIDDLEWARE``, in its order. The reason is empty where the middleware
         leaves none.
     """
     choices = []
-    thread_wrapper = None
+    inside: tuple[str, ...] = ()
     for path in settings.MIDDLEWARE:
         middleware = base.import_string(path)
         can_sync = bool(getattr(middleware, "sync_capable", True))
@@ -125,11 +143,11 @@ def choose_modes(options: Options) -> list[Choice]:
         mode, reason = (Mode.ASYNC if can_async else Mode.SYNC), ""
         if can_sync and can_async:
             reason = "can be sync or async: async, as it is entered on the loop"
-            if thread_wrapper is not None:
-                mode, reason = Mode.SYNC, f"can be sync or async: sync, inside {thread_wrapper} on the thread"
+            if inside:
+                mode = Mode.SYNC
         elif can_async:
-            thread_wrapper = None
+            inside = ()
         elif not is_hooks_only(middleware) and not is_declared_anywhere(path, middleware, options):
-            thread_wrapper = path.rpartition(".")[2]
-        choices.append(Choice(mode, reason, can_sync, can_async))
+            inside += (path,)
+        choices.append(Choice(mode, reason, can_sync, can_async, inside if can_sync and can_async else ()))
     return choices

@@ -10,13 +10,13 @@ Source: Django 5.2-6.1, ``ASGIHandler.read_body`` in core/handlers/asgi.py.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import django
-from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 
 from onehop._django import is_djangos_own, setting
@@ -76,12 +76,8 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
         waits_for = reading.send(None)
         while True:
             if waits_for is not ASKS:  # Django waits for a write of its own on another thread.
-                try:
-                    sent = yield waits_for
-                except BaseException as error:
-                    waits_for = reading.throw(error)
-                else:
-                    waits_for = reading.send(sent)
+                yield from _until(waits_for)
+                waits_for = reading.send(None)
                 continue
             message = message or (yield from receive().__await__())
             size += len(message.get("body") or b"")
@@ -102,13 +98,32 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
         raise
 
 
+def _until(write: asyncio.Future[Any]) -> Generator[Any, Any, None]:
+    """
+    Wait for a write to the file, also when the request is cancelled meanwhile: the file is closed after it.
+
+    Raises:
+        CancelledError: The request was cancelled, and the write has ended.
+    """
+    cancelled = False
+    while not write.done():
+        try:
+            yield from asyncio.wait({write}).__await__()
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError
+
+
 def _give_up(reading: Coroutine[Any, Any, Any]) -> None:
     """Have Django's coroutine close its file, as it does when the client has gone, unless it has ended itself."""
-    if inspect.getcoroutinestate(reading) == inspect.CORO_SUSPENDED:
+    while inspect.getcoroutinestate(reading) == inspect.CORO_SUSPENDED:
         try:
-            reading.send({"type": "http.disconnect"})
-        except RequestAborted:
-            pass
+            reading.send({"type": "http.disconnect"})  # means nothing to one that waits for a write: it asks again
+        except StopIteration as end:
+            end.value.close()
+        except Exception:
+            pass  # what it ends with, having closed its file
 
 
 def _go_on(reading: Coroutine[Any, Any, Any], message: Any) -> tuple[bool, Any]:

@@ -25,8 +25,9 @@ from onehop._django import (
     ThreadSensitiveContext,
     asgiref_thread_local,
     executors_by_context,
+    forget_waiting_thread,
     is_nested,
-    rehome,
+    rehomed,
     thread_sensitive_context,
 )
 from onehop.run.hop import hop_to_thread, post_in_turn
@@ -43,13 +44,15 @@ class Closing:
         sender: The class in whose name ``request_finished`` is sent.
         body_file: The request's body. None as long as it was not read: then nothing was opened.
         response: The response to close; None as long as there is none.
+        request: The request; its files are closed with the response, or without one.
         aborted: True once the request was aborted; code on the request thread looks at it.
-        orphan: A response that was made, also when the request was aborted before it could be sent.
+        orphan: The last response that was made; it is the one to close when the request was aborted before it was sent.
         detached: True when nobody may wait for the closing: the server has cancelled the request's task.
     """
 
     body_file: Any = None
     response: Any = None
+    request: Any = None
     aborted = False
     orphan: Any = None
     detached = False
@@ -112,6 +115,7 @@ class Closing:
         if self._lease is not None:
             executors_by_context.pop(self._context, None)
             self._lease.end()
+            self._lease = None
         if self._entered is not None:
             try:
                 thread_sensitive_context.reset(self._entered)
@@ -120,18 +124,32 @@ class Closing:
 
     def _work(self) -> Work:
         """Tell what closers and receivers have to do."""
-        files = False
+        self._adopt()
         if self.response is not None:
             if type(self.response).close is not HttpResponseBase.close or "close" in self.response.__dict__:
                 return Work.FOREIGN
             for closer in self.response._resource_closers:
                 if getattr(closer, "__func__", None) is not ASGIRequest.close:
                     return Work.FOREIGN
-                files = files or bool(getattr(closer.__self__, "_files", None))
+        files = bool(getattr(self.request, "_files", None))
         work = work_of(signals.request_finished)
         return Work.DJANGOS if files and work is Work.NONE else work
 
+    def _adopt(self) -> None:
+        """Take a response that was made but not sent for the one to close."""
+        if self.response is None and isinstance(self.orphan, HttpResponseBase):
+            self.response = self.orphan
+            self.response._handler_class = self.sender
+            if self.request.close not in self.response._resource_closers:
+                self.response._resource_closers.append(self.request.close)
+
+    def _let_go(self) -> None:
+        """Keep nothing alive: a server's timer may keep the context that leads here, as long as a client is idle."""
+        self.response = self.orphan = self.request = self.body_file = None
+
     async def _wait(self, hop: Callable[..., Any]) -> None:
+        if self._lease is not None:
+            forget_waiting_thread()
         try:
             if self.detached:  # Somebody else's thread-sensitive context: nothing of ours could outlive the task.
                 task = asyncio.ensure_future(hop(self._finish))
@@ -155,17 +173,25 @@ class Closing:
         if self._finished:
             return
         self._finished = True
-        response = self.response
-        if response is None and isinstance(self.orphan, HttpResponseBase):
-            response = self.orphan
-            response._handler_class = self.sender
+        self._adopt()
+        body_file = self.body_file
         try:
-            if response is not None:
-                response.close()
+            if self.response is not None:
+                self.response.close()
             else:
+                self._close_files()
                 signals.request_finished.send(sender=self.sender)
         finally:
-            self.body_file.close()
+            self._let_go()
+            body_file.close()
+
+    def _close_files(self) -> None:
+        """Close the request's files. Source: Django 6.1, how ``HttpResponseBase.close`` calls closers."""
+        try:
+            if self.request is not None:
+                self.request.close()
+        except Exception:
+            pass
 
     def _finish_silently(self) -> None:
         """
@@ -183,8 +209,11 @@ class Closing:
                     pass
             response._resource_closers.clear()
             response.closed = True
+        else:
+            self._close_files()
         forget_urlconf(signals.request_finished, self.sender)
         self.body_file.close()
+        self._let_go()
 
 
 def _finish_alone(context: contextvars.Context, function: Any) -> None:
@@ -194,12 +223,7 @@ def _finish_alone(context: contextvars.Context, function: Any) -> None:
 
 
 def _in_context(context: contextvars.Context, function: Any) -> None:
-    context.run(_rehomed, context, function)
-
-
-def _rehomed(context: contextvars.Context, function: Any) -> None:
-    rehome(context)
-    function()
+    context.run(rehomed, context, function)
 
 
 _detached: set[asyncio.Future[Any]] = set()

@@ -47,7 +47,8 @@ async def serve(handler: Any, sender: type, scope: Any, receive: Any, send: Any)
         except NoRequestThread as error:
             await _refuse(handler, closing, error, send)
             return
-        request, closing.response = handler.create_request(scope, closing.body_file)
+        closing.request, closing.response = handler.create_request(scope, closing.body_file)
+        request = closing.request
         if request is None:
             await handler.send_response(closing.response, send)
         else:
@@ -84,4 +85,6 @@ async def _refuse(handler: Any, closing: Closing, error: NoRequestThread, send: 
     """Answer that no thread came free."""
     closing.response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
     closing.response._handler_class = closing.sender
+    if closing.request is not None:
+        closing.response._resource_closers.append(closing.request.close)
     await handler.send_response(closing.response, send)

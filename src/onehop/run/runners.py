@@ -25,7 +25,7 @@ class Fate(Protocol):
     """What happened to a request, for code that still runs on its thread."""
 
     aborted: bool
-    orphan: Any  # a response that was made but may never be sent
+    orphan: Any  # the last response that was made; it may never be sent
 
 
 fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
@@ -120,9 +120,9 @@ def stay_on_thread(walk: Walk) -> bool:
                 raise CancelledError from error
             pending = walk.fail(error)
         else:
-            if fate is not None and fate.aborted and outcome is not None:
-                fate.orphan = outcome
             if place.is_abandoned() or (fate is not None and fate.aborted):
+                if fate is not None and outcome is not None:
+                    fate.orphan = outcome
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending

@@ -3,7 +3,8 @@ Send a streaming response under ASGI.
 
 Theory of operation. A sync iterator stays on the request thread. A job there, a *fill*, takes items from it and
 hands each to the loop at once, until the loop is far enough behind; then it ends, so that other jobs of the request
-get their turn. All fills run in one context, one after the other; what closes the response comes behind them.
+get their turn. All fills run in one context, one after the other; what closes the response comes behind them, and
+closes the iterator in that context.
 An async iterator runs on the loop, as in stock Django; one that never waits gives the loop a turn now and then. A
 plain file is left to a server that offers to send it.
 
@@ -22,14 +23,15 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import FileResponse, StreamingHttpResponse
 
-from onehop._django import raw_iterator, rehome
+from onehop._django import raw_iterator, rehome, rehomed
 from onehop.run.hop import hop_to_thread
 
 AHEAD_BYTES = 2**16
@@ -64,7 +66,7 @@ async def send_stream(handler: Any, response: Any, scope: Any, send: Any) -> Non
         except IteratorFailed:
             pass
         finally:
-            stream.stop()
+            stream.stop(response._resource_closers)
         if stream.error is not None:
             raise stream.error
 
@@ -151,9 +153,24 @@ class Stream:
         if self.error is not None:
             raise IteratorFailed
 
-    def stop(self) -> None:
-        """Take no further item from the iterator. One that is being made is still finished."""
+    def stop(self, closers: list[Any]) -> None:
+        """
+        Take no further item from the iterator. One that is being made is still finished.
+
+        Args:
+            closers: Those of the response. What was iterated is closed in the context that it was advanced in.
+        """
         self._stopped = True
+        if not self._ended:
+            for index, closer in enumerate(closers):
+                if hasattr(getattr(closer, "__self__", None), "__next__"):
+                    closers[index] = partial(self._close, closer)
+
+    def _close(self, closer: Callable[[], None]) -> None:
+        try:
+            self._context.run(rehomed, self._context, closer)
+        finally:
+            rehome(self._context)
 
     def _fill_if_behind(self) -> None:
         behind = self._bytes_made - self._bytes_taken <= AHEAD_BYTES // 2

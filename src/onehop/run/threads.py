@@ -87,19 +87,26 @@ class RequestThread:
     """
     One thread that does jobs in order.
 
+    Guarantee: an exception that another thread throws into this one, as time limits do, ends the job that runs, never
+    one that is still to come.
+
     Attributes:
         fresh: What the thread was like before its first job; None as long as it has not begun.
-        unfinished: Jobs that wait or run.
         keeps_connections: True when the last request left database connections open, as CONN_MAX_AGE allows.
     """
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self.unfinished = 0
+        self._jobs: deque[Job | None] = deque()
+        self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._at_work = False
         self.fresh: leftovers.Fresh | None = None
         self.keeps_connections = False
         threading.Thread(target=self._work, name=f"onehop-request-{next(_numbers)}", daemon=True).start()
+
+    @property
+    def unfinished(self) -> int:
+        """The number of jobs that wait or run."""
+        return len(self._jobs) + self._at_work
 
     def _work(self) -> None:
         if pool.reuse:
@@ -107,23 +114,34 @@ class RequestThread:
                 self.fresh = leftovers.Fresh()
             except BaseException:  # without it the thread is retired
                 logger.exception("A new request thread could not be looked at.")
-        while (job := self._jobs.get()) is not None:
-            job.run()
-            del job
-            with self._lock:
-                self.unfinished -= 1
+        ended = False
+        while not ended:
+            try:
+                ended = self._do_next()
+            except BaseException:
+                logger.warning("An exception came too late for the code that it was thrown at.", exc_info=True)
+            self._at_work = False
         self.fresh = None  # What it holds would keep the thread's locals alive.
         connections.close_all()
 
-    def do(self, job: Job) -> None:
+    def _do_next(self) -> bool:
+        """Wait for a job and do it; return whether it was the last. What is thrown in meanwhile, loses no job."""
+        while not self._jobs:
+            self._arrived.get()
+        self._at_work = True
+        job = self._jobs.popleft()
+        if job is not None:
+            job.run()
+        return job is None
+
+    def do(self, job: Job | None) -> None:
         """Have a job done after those before it."""
-        with self._lock:
-            self.unfinished += 1
-        self._jobs.put(job)
+        self._jobs.append(job)
+        self._arrived.put(None)
 
     def end(self) -> None:
         """Have the thread end after the last job."""
-        self._jobs.put(None)
+        self.do(None)
 
     def reopen_connections(self) -> None:
         """Have the work of Django's ``request_started`` receivers done before the next job, where there is some."""

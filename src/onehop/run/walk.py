@@ -141,6 +141,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
                 else:
                     response = yield layer.request, hook, (request,)
                 if response:
+                    site.made(response)
                     break
         else:
             depth += 1
@@ -150,6 +151,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
             else:
                 around = plan.layers[wrapper]
                 response = yield around.around, around.instance, (request,)  # type: ignore[misc]
+                site.made(response)
     except Exception as raised:
         error = raised
         depth -= 1  # where it was raised, it is only converted
@@ -173,6 +175,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
                         response = hook(request, response)
                     else:
                         response = yield layer.response, hook, (request, response)
+                        site.made(response)
             break
         except Exception as raised:
             error = raised
@@ -210,6 +213,7 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
             if response is None:
                 raise
     site.check_response(response, callback)
+    site.made(response)
     if hasattr(response, "render") and callable(response.render):
         for step, hook in plan.templates:
             if place.on_loop and step.guard(hook, request, response) is None:
@@ -225,7 +229,7 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
             response = yield PROCESS_EXCEPTION, site.process_exception, (error, request)
             if response is None:
                 raise
+        site.made(response)
     if iscoroutine(response):
         raise RuntimeError("Response is still a coroutine.")
-    site.made(response)
     return response
