@@ -2,10 +2,13 @@
 
 PYTHON = python3
 ARGS =
+PAIRS = 200000
+REQUESTS = 1000000
+MINUTES = 20
 PIP = .venv/bin/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 NEEDS = pyproject.toml constraints.txt
 
-.PHONY: help demo example test conformance lint bench clean
+.PHONY: help demo example test conformance fuzz leaks soak lint bench clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -19,8 +22,17 @@ example: .venv/has-demo ## Run the example project and its live page (ARGS="--st
 test: .venv/has-nox ## Run the tests on Django 5.2, 6.0 and 6.1 (ARGS="-- tests/cli" for some of them).
 	@.venv/bin/nox --tags test $(ARGS)
 
-conformance: .venv/has-nox ## Run Django's own tests of the request path on Onehop.
+conformance: .venv/has-nox ## Run Django's own tests on stock Django and on Onehop (ARGS="-- --quick --tier 1").
 	@.venv/bin/nox --tags conformance $(ARGS)
+
+fuzz: .venv/has-nox ## Send random requests through random sites, on stock Django and on Onehop (PAIRS=200000).
+	@.venv/bin/nox --session fuzz -- --pairs $(PAIRS) $(ARGS)
+
+leaks: .venv/has-nox ## Look for data of one request in another (REQUESTS=1000000).
+	@.venv/bin/nox --session leaks -- --requests $(REQUESTS) $(ARGS)
+
+soak: .venv/has-nox ## Serve stock Django and Onehop beside each other for a while (MINUTES=20).
+	@.venv/bin/nox --session soak -- --minutes $(MINUTES) $(ARGS)
 
 lint: .venv/has-nox ## Run ruff, mypy and import-linter.
 	@.venv/bin/nox --session lint

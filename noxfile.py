@@ -18,18 +18,18 @@ from pathlib import Path
 import nox
 
 MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
-# django-prometheus 2.5 declares Django<6.1 and works on 6.1: installed there without its dependencies.
-UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"]}}
-SLOW = ("tests/bench", "tests/cli", "tests/examples")
+# These declare Django<6.1 and work on 6.1: installed there without what they need, which comes by itself.
+UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"], "django-currentuser": []}}
+SLOW = (
+    *("tests/bench", "tests/cli", "tests/examples", "tests/soak", "tests/databases"),
+    *("tests/conformance", "tests/parity/test_finds_faults.py"),
+)
 # Many tests wait for a server or a thread: more workers than processors.
 WORKERS = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile")
 CONSTRAINTS = ("-c", "constraints.txt")
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PYPROJECT, "test")
-CONFORMANCE = (
-    *("asgi", "handlers", "middleware", "middleware_exceptions", "wsgi"),
-    *("signals", "dispatch", "test_client", "staticfiles_tests"),
-)
+CONFORMANCE = nox.project.dependency_groups(PYPROJECT, "conformance")
 ROOT = Path(__file__).parent
 LINT = nox.project.dependency_groups(PYPROJECT, "lint")
 
@@ -85,19 +85,34 @@ PYTHONS = {django: find_python(python) for django, python in MATRIX.items()}
 def test(session: nox.Session, django: str) -> None:
     """Run pytest on one release of Django."""
     print(f"Django {django} on Python {MATRIX[django]}", flush=True)
+    install(session, django)
+    session.run("pytest", *(session.posargs or (*WORKERS, *left_out(django))))
+
+
+def install(session: nox.Session, django: str) -> None:
+    """Install Onehop, all that its tests need, and one release of Django."""
     apart = UNDECLARED.get(django, {})
     declared = [requirement for requirement in TEST if not requirement.startswith(tuple(apart))]
     needed = [name for names in apart.values() for name in names]
     session.install(*CONSTRAINTS, "-e", ".[cli]", *declared, *needed, f"Django~={django}.0")
     if apart:
         session.install(*CONSTRAINTS, "--no-deps", *apart)
-    session.run("pytest", *(session.posargs or (*WORKERS, *left_out(django))))
 
 
 def left_out(django: str) -> list[str]:
     """Return options that leave the slow tests of the tools to the newest release that is tested here."""
-    newest = max(release for release, python in PYTHONS.items() if python)
-    return [] if django == newest else [f"--ignore={path}" for path in SLOW]
+    return [] if django == newest() else [f"--ignore={path}" for path in SLOW]
+
+
+def newest() -> str:
+    """Return the newest release for which there is a Python here."""
+    return max((release for release, python in PYTHONS.items() if python), default=max(MATRIX))
+
+
+def long_run(session: nox.Session, program: str, django: str) -> None:
+    """Run a program of the tests that goes on for long."""
+    install(session, django)
+    session.run("python", "-m", program, *session.posargs)
 
 
 def skip(session: nox.Session, django: str) -> None:
@@ -108,15 +123,15 @@ def skip(session: nox.Session, django: str) -> None:
 
 
 def conformance(session: nox.Session, django: str) -> None:
-    """Run Django's own tests of the request path, from its sdist, on Onehop."""
-    session.install(*CONSTRAINTS, "-e", ".", "pip", f"Django~={django}.0")
-    tests = unpack_sdist(session)
-    with session.chdir(tests):
-        session.run(
-            *("python", "runtests.py", "--settings=onehop_in_place", "--parallel=2"),
-            *(session.posargs or CONFORMANCE),
-            env={"PYTHONPATH": str(ROOT / "tests" / "conformance")},
-        )
+    """Run Django's own tests, from its sdist, on stock Django and on Onehop, and compare them."""
+    session.install(*CONSTRAINTS, "-e", ".[cli]", "pip", *CONFORMANCE, f"Django~={django}.0")
+    options = ("--tests", str(unpack_sdist(session)), "--json", conformance_result(django))
+    session.run("python", "-m", "tests.conformance", *options, *session.posargs)
+
+
+def conformance_result(django: str) -> str:
+    """Return the file to which a session writes what it has found."""
+    return str(ROOT / ".nox" / "conformance" / f"{django}.json")
 
 
 def unpack_sdist(session: nox.Session) -> Path:
@@ -144,8 +159,29 @@ def for_each_release(run: Callable[..., None], tag: str, what: str) -> None:
         )
 
 
+def on_newest(tag: str) -> None:
+    """Make a session that stands for the one on the newest release."""
+
+    def notify(session: nox.Session) -> None:
+        session.notify(f"{tag}-{newest()}", session.posargs)
+
+    notify.__doc__ = f"The same as {tag}-{newest()}."
+    nox.session(notify, name=tag, python=False)
+
+
 for_each_release(test, "test", "Run pytest")
 for_each_release(conformance, "conformance", "Run Django's own tests")
+
+
+for name, program in (("fuzz", "tests.parity"), ("leaks", "tests.leaks"), ("soak", "tests.soak")):
+    for_each_release(partial(long_run, program=program), name, f"Run {program}")
+    on_newest(name)
+
+
+@nox.session(name="conformance-page", python=False, tags=["conformance"])
+def conformance_page(session: nox.Session) -> None:
+    """Write docs/conformance.md, if Django's own tests have run on all releases."""
+    session.run(sys.executable, "-m", "tests.conformance.page", *map(conformance_result, MATRIX))
 
 
 @nox.session(venv_backend=BACKEND, reuse_venv=True)
@@ -166,7 +202,7 @@ def pins(session: nox.Session) -> None:
         folder = Path(session.create_tmp(), python)
         session.run("uv", "venv", "--clear", "-p", PYTHONS[django] or session.error(python), str(folder))
         apart = UNDECLARED.get(django, {})
-        wanted = [item for item in [*TEST, *LINT] if not item.startswith(tuple(apart))]
+        wanted = [item for item in [*TEST, *CONFORMANCE, *LINT] if not item.startswith(tuple(apart))]
         into = ("uv", "pip", "install", "-p", str(folder))
         session.run(*into, "-e", ".[cli]", "nox", "uv", f"Django~={django}.0", *wanted)
         if apart:

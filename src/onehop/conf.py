@@ -79,6 +79,8 @@ def load_options() -> Options:
         raise ConfigError(
             f"{path!r} is in ONEHOP['RUNS_ANYWHERE'] and in ONEHOP['RUNS_ON_THREAD']. Remove it from one of them."
         )
+    for path in sorted(options.keep_thread_locals):
+        find_thread_local(path)
     return options
 
 

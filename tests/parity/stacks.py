@@ -1,23 +1,26 @@
 """
 Random middleware of every kind, made from specifications, and the views inside them.
 
-A specification says what kind of middleware it is, how its mode is declared, and what each hook does. The made
-classes record every call, so that two handlers can be compared by what they called.
+The made classes record every call with what they see, so that two handlers can be compared by what they called.
 """
 
 import asyncio
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Coroutine
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.core.exceptions import MiddlewareNotUsed, PermissionDenied
+from django.core.exceptions import BadRequest, MiddlewareNotUsed, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.decorators import async_only_middleware, sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from hypothesis import strategies as st
 
-from tests.project.recorder import record
+from tests.parity.nouns import Spec
+from tests.parity.recorder import DECLARED, note
+from tests.parity.touches import aenter, enter, leave
+
+__all__ = ["HOOKS", "KINDS", "VIEWS", "Spec", "make", "make_view", "specs", "stacks"]
 
 HOOKS = (
     "process_request",
@@ -27,6 +30,7 @@ HOOKS = (
     "process_exception",
 )
 DOES = ("pass", "respond", "raise", "404", "none")
+WRONGS = ("denied", "suspicious", "bad request", "group", "text", "coroutine")
 AROUND = ("pass", "never", "twice", "raise before", "raise after", "replace", "catch")
 KINDS = (
     "hooks",
@@ -38,16 +42,8 @@ KINDS = (
     "hybrid function",
     "unused",
 )
-
-
-@dataclass(frozen=True)
-class Spec:
-    kind: str
-    around: str
-    hooks: dict = field(hash=False)
-    async_hooks: bool = False
-    declared: bool = False
-
+HYBRIDS = ("hybrid", "hybrid function")
+"""Kinds whose mode Onehop may choose differently from stock Django."""
 
 specs = st.builds(
     Spec,
@@ -64,17 +60,33 @@ class Boom(Exception):
     pass
 
 
-def act(what, name, hook, response=None):
+async def never_awaited():
+    return HttpResponse()
+
+
+RAISES = {
+    "raise": Boom,
+    "404": Http404,
+    "denied": PermissionDenied,
+    "suspicious": SuspiciousOperation,
+    "bad request": BadRequest,
+    "group": lambda text: ExceptionGroup(text, [Boom(text), ValueError(text)]),
+}
+
+
+def act(what, name, hook, *details, response=None, mode=None):
     """Do what a hook's specification says."""
-    record.append((name, hook))
-    if what == "raise":
-        raise Boom(f"{name} {hook}")
-    if what == "404":
-        raise Http404(f"{name} {hook}")
+    note(name, hook, *details, mode=mode)
+    if what in RAISES:
+        raise RAISES[what](f"{name} {hook}")
     if what == "respond":
         return HttpResponse(f"{name} {hook}")
     if what == "none":
         return None
+    if what == "text":
+        return "text"
+    if what == "coroutine":
+        return never_awaited()
     return response
 
 
@@ -84,27 +96,38 @@ def mark(response, name):
     return response
 
 
+def told(response):
+    return type(response).__name__, getattr(response, "status_code", None)
+
+
 def make_hooks(spec, name):
     """Return the hook methods of a specification."""
+    does, touches = spec.hooks, spec.touches
+    mode = DECLARED if spec.declared else None
 
     def process_request(self, request):
-        return act(spec.hooks["process_request"], name, "process_request")
+        enter(touches, name, request)
+        return act(does["process_request"], name, "process_request", request.path, mode=mode)
 
     def process_response(self, request, response):
-        return mark(act(spec.hooks["process_response"], name, "process_response", response), name)
+        leave(touches, name, request, mode)
+        what = does["process_response"]
+        return mark(act(what, name, "process_response", *told(response), response=response, mode=mode), name)
 
     def process_view(self, request, callback, args, kwargs):
-        return act(spec.hooks["process_view"], name, "process_view")
+        details = getattr(callback, "__name__", None), args, sorted(kwargs.items())
+        return act(does["process_view"], name, "process_view", *details, mode=mode)
 
     def process_template_response(self, request, response):
-        changed = act(spec.hooks["process_template_response"], name, "process_template_response", response)
+        what = does["process_template_response"]
+        changed = act(what, name, "process_template_response", *told(response), response=response, mode=mode)
         return response if isinstance(changed, HttpResponse) and not hasattr(changed, "render") else changed
 
     def process_exception(self, request, exception):
-        record.append((name, "exc_info", type(sys.exc_info()[1]).__name__))
-        return act(spec.hooks["process_exception"], name, f"process_exception {type(exception).__name__}")
+        details = type(exception).__name__, str(exception), type(sys.exc_info()[1]).__name__
+        return act(does["process_exception"], name, "process_exception", *details)
 
-    made = {hook: function for hook, function in locals().items() if hook in spec.hooks}
+    made = {hook: function for hook, function in locals().items() if hook in does}
     if spec.async_hooks:
         for hook in ("process_view", "process_template_response", "process_exception"):
             if hook in made:
@@ -121,26 +144,37 @@ def make_async(function):
     return hook
 
 
-def before(spec, name):
-    record.append((name, "before"))
-    if spec.around == "raise before":
-        raise Boom(f"{name} before")
-    if spec.around == "never":
-        return HttpResponse(f"{name} never")
-    return None
+class Around:
+    """What a middleware does around ``get_response``, in one mode."""
 
+    def __init__(self, spec, name, mode):
+        self.around, self.touches, self.name = spec.around, spec.touches, name
+        self.mode = DECLARED if spec.declared and mode == "sync" else mode if spec.kind in HYBRIDS else None
 
-def after(spec, name, response):
-    record.append((name, "after", getattr(response, "status_code", None)))
-    if spec.around == "raise after":
-        raise PermissionDenied(f"{name} after")
-    if spec.around == "replace":
-        return HttpResponse(f"{name} replaced")
-    return mark(response, name)
+    def before(self, request):
+        note(self.name, "before", request.path, mode=self.mode)
+        if self.around == "raise before":
+            raise Boom(f"{self.name} before")
+        return HttpResponse(f"{self.name} never") if self.around == "never" else None
+
+    def caught(self, error):
+        """Answer an exception that ``get_response`` let through."""
+        return HttpResponse(f"{self.name} caught {type(error).__name__}")
+
+    def after(self, request, response):
+        leave(self.touches, self.name, request, self.mode)
+        note(self.name, "after", *told(response), mode=self.mode)
+        if self.around == "raise after":
+            raise PermissionDenied(f"{self.name} after")
+        if self.around == "replace":
+            return HttpResponse(f"{self.name} replaced")
+        return mark(response, self.name)
 
 
 def call_sync(spec, name, get_response, request):
-    early = before(spec, name)
+    around = Around(spec, name, "sync")
+    enter(spec.touches, name, request)
+    early = around.before(request)
     if early is not None:
         return early
     try:
@@ -148,14 +182,16 @@ def call_sync(spec, name, get_response, request):
     except Exception as error:
         if spec.around != "catch":
             raise
-        return HttpResponse(f"{name} caught {type(error).__name__}")
+        return around.caught(error)
     if spec.around == "twice":
         response = get_response(request)
-    return after(spec, name, response)
+    return around.after(request, response)
 
 
 async def call_async(spec, name, get_response, request):
-    early = before(spec, name)
+    around = Around(spec, name, "async")
+    await aenter(spec.touches, name, request)
+    early = around.before(request)
     if early is not None:
         return early
     try:
@@ -163,10 +199,10 @@ async def call_async(spec, name, get_response, request):
     except Exception as error:
         if spec.around != "catch":
             raise
-        return HttpResponse(f"{name} caught {type(error).__name__}")
+        return around.caught(error)
     if spec.around == "twice":
         response = await get_response(request)
-    return after(spec, name, response)
+    return around.after(request, response)
 
 
 def make(spec, name):
@@ -217,30 +253,41 @@ def make(spec, name):
 VIEWS = ("ok", "raise", "404", "template", "bad-template", "none", "coroutine", "falsy")
 
 
+class Unawaited(Coroutine):
+    """A coroutine that does not complain when it is thrown away, which may be in the middle of another test."""
+
+    def __await__(self):
+        yield
+
+    def send(self, value):
+        raise StopIteration
+
+    def throw(self, *error):
+        raise StopIteration
+
+
 class Falsy(HttpResponse):
     def __bool__(self):
         return False
 
 
 def respond(what, request):
-    record.append(("view", what, sys.exc_info()[0]))
-    if what == "raise":
-        raise Boom("view")
-    if what == "404":
-        raise Http404("view")
+    note("view", what, str(sys.exc_info()[0]))
+    if what in RAISES:
+        raise RAISES[what]("view")
     if what == "template":
         return TemplateResponse(request, "hello.html", {"name": "you"})
     if what == "bad-template":
         return TemplateResponse(request, "missing.html")
     if what == "none":
         return None
+    if what == "text":
+        return "text"
+    if what == "coroutine":
+        return Unawaited()
     if what == "falsy":
         return Falsy("falsy")
     return HttpResponse(what)
-
-
-async def never_awaited():
-    return HttpResponse()
 
 
 def make_view(mode, what):

@@ -1,70 +1,52 @@
-"""Random stacks of every kind of middleware, compared with stock Django: the same calls, the same answer."""
+"""Random sites and requests, compared with stock Django: everything they do is the same, but for what is listed."""
 
 import os
-import sys
 
-import pytest
-from django.test import override_settings
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
-from tests import asgi
-from tests.parity import stacks
-from tests.parity.stacks import Spec
-from tests.project.recorder import record
-
-MODULE = sys.modules[__name__]
+from tests.parity import compare, drawn
+from tests.parity.nouns import Case, Site, Spec, View
 
 
-def outcome_of(application, mode, view):
-    """Send one request to a handler and return everything it did."""
-    record.clear()
-    answer = asgi.get(application, f"/{mode}/{view}/")
-    return list(record), answer.status, sorted(answer.headers), answer.body
-
-
-def install(specs):
-    """Make the middleware of the specifications importable; return their paths."""
-    paths = []
-    for number, spec in enumerate(specs):
-        name = f"Mw{number}"
-        setattr(MODULE, name, stacks.make(spec, name))
-        paths.append(f"{__name__}.{name}")
-    return paths
-
-
-def compare(specs, mode, view, debug=False, propagate=False):
-    from django.urls import path
-
-    paths = install(specs)
-    MODULE.urlpatterns = [path(f"{mode}/{view}/", stacks.make_view(mode, view))]
-    with override_settings(MIDDLEWARE=paths, ROOT_URLCONF=__name__, DEBUG=debug, DEBUG_PROPAGATE_EXCEPTIONS=propagate):
-        outcomes = []
-        for make in (asgi.stock_application, asgi.onehop_application):
-            try:
-                outcomes.append(outcome_of(make(), mode, view))
-            except Exception as error:
-                outcomes.append((list(record), type(error), str(error)))
-    stock, onehop = outcomes
-    assert onehop == stock
-
-
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @settings(
-    max_examples=int(os.environ.get("ONEHOP_STACKS", 250)),
+    max_examples=int(os.environ.get("ONEHOP_STACKS", 60)),
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-@given(stacks.stacks, st.sampled_from(["sync", "async"]), st.sampled_from(stacks.VIEWS), st.booleans())
+@given(drawn.HOOK_CASES)
 @example(
-    [Spec("classic", "twice", {}), Spec("hooks", "pass", {"process_request": "respond"})],
-    "async",
-    "ok",
-    False,
+    drawn.case_of([Spec("classic", "twice"), Spec("hooks", hooks={"process_request": "respond"})], "async", "ok"),
 )
-@example([Spec("hooks", "pass", {"process_response": "raise"}), Spec("hybrid", "never", {})], "sync", "ok", False)
-@example([Spec("classic", "pass", {}, declared=True), Spec("classic", "twice", {})], "sync", "raise", False)
-def test_calls_and_answers_equal_stock_djangos(specs, mode, view, propagate):
-    """For every stack, view and kind of exception, the hooks run in stock Django's order and the answer is the same."""
-    compare(specs, mode, view, propagate=propagate)
+@example(drawn.case_of([Spec("hooks", hooks={"process_response": "raise"}), Spec("hybrid", "never")], "sync", "ok"))
+@example(drawn.case_of([Spec("classic", declared=True), Spec("classic", "twice")], "sync", "raise"))
+def test_small_stacks_equal_stock_django(world, case):
+    """The hooks of up to four middleware of every kind, around each kind of view."""
+    compare.compare(case, world)
+
+
+@settings(
+    max_examples=int(os.environ.get("ONEHOP_STACKS", 60)),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(drawn.small_cases())
+@example(Case(Site(views=(View("stream"),), receivers="sync")))
+@example(Case(Site(views=(View("async stream"),), receivers="both")))
+@example(Case(Site(views=(View("waits", "async"),), receivers="sync")))
+def test_small_sites_equal_stock_django(world, case):
+    """Up to three middleware that do anything, around a view that does anything."""
+    compare.compare(case, world)
+
+
+@settings(
+    max_examples=int(os.environ.get("ONEHOP_SITES", 40)),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+@given(drawn.cases(most=8))
+def test_whole_sites_equal_stock_django(world, case):
+    """Up to 15 middleware, Django's own among them, any settings, and requests that belong together."""
+    compare.compare(case, world)

@@ -84,7 +84,7 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
             writes = bool(limit) and size > limit and (WRITES_ON_LOOP or not rolled)
             rolled = rolled or writes
             if writes:
-                ended, outcome = yield from hop_to_thread(_go_on, reading, message).__await__()
+                ended, outcome = yield from _on_thread(reading, message)
                 if ended:
                     return outcome
                 waits_for = outcome
@@ -96,6 +96,18 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
     except BaseException:
         _give_up(reading)
         raise
+
+
+def _on_thread(reading: Coroutine[Any, Any, Any], message: Any) -> Generator[Any, Any, tuple[bool, Any]]:
+    """Have a coroutine go on with a message on the request thread. See ``_go_on``."""
+    hop: asyncio.Future[tuple[bool, Any]] = asyncio.ensure_future(hop_to_thread(_go_on, reading, message))
+    try:
+        yield from _until(hop)
+    except asyncio.CancelledError:
+        if hop.exception() is None and hop.result()[0]:
+            hop.result()[1].close()
+        raise
+    return hop.result()
 
 
 def _until(write: asyncio.Future[Any]) -> Generator[Any, Any, None]:

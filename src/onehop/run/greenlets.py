@@ -8,7 +8,7 @@ function. Only middleware that is known or declared never to block is called thi
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenlet import getcurrent, greenlet
 
@@ -28,6 +28,12 @@ def await_in_parent(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return getcurrent().parent.switch(coroutine)
 
 
+class Stopped(NamedTuple):
+    """What a wrapper's ``StopIteration`` is returned as: no coroutine can raise one."""
+
+    error: StopIteration
+
+
 async def call_in_greenlet(wrapper: Callable[..., Any], *arguments: Any) -> Any:
     """
     Call a sync wrapper and await whatever its ``get_response`` asks for.
@@ -35,20 +41,23 @@ async def call_in_greenlet(wrapper: Callable[..., Any], *arguments: Any) -> Any:
     Runs on: the loop. Cost: one greenlet; no thread.
 
     Returns:
-        What the wrapper returns.
+        What the wrapper returns; ``Stopped`` if it has raised ``StopIteration``.
 
     Raises:
-        What the wrapper raises. Cancelling the task raises ``CancelledError`` in the wrapper's ``get_response``.
+        What else the wrapper raises. Cancelling the task raises ``CancelledError`` in the wrapper's ``get_response``.
     """
     __traceback_hide__ = True
     child = WrapperGreenlet(wrapper, getcurrent())
     child.gr_context = getcurrent().gr_context
-    outcome = child.switch(*arguments)
-    while not child.dead:
-        try:
-            response = await outcome
-        except BaseException as error:
-            outcome = child.throw(error)
-        else:
-            outcome = child.switch(response)
+    try:
+        outcome = child.switch(*arguments)
+        while not child.dead:
+            try:
+                response = await outcome
+            except BaseException as error:
+                outcome = child.throw(error)
+            else:
+                outcome = child.switch(response)
+    except StopIteration as error:
+        return Stopped(error)
     return outcome

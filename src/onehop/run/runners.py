@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from onehop.errors import NoRequestThread
-from onehop.run.greenlets import call_in_greenlet
+from onehop.run.greenlets import Stopped, call_in_greenlet
 from onehop.run.hop import hop_to_loop, hop_to_thread
 from onehop.run.walk import END, Place, Walk
 from onehop.steps import Affinity
@@ -87,6 +87,8 @@ async def stay_on_loop(walk: Walk) -> bool:
                     outcome = await call(*arguments)
                 elif step.wraps and step.affinity is not THREAD:
                     outcome = await call_in_greenlet(call, *arguments)
+                    if type(outcome) is Stopped:
+                        raise outcome.error
                 else:
                     walk.pending = pending
                     return step is END

@@ -151,8 +151,12 @@ class RequestThread:
 
 
 def _reopen() -> None:
+    """Close connections as ``request_started`` does, and have the others checked before their next query."""
     reset_queries()
     close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        connection.health_check_enabled = True
+        connection.health_check_done = False
 
 
 class RequestThreads:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import replace
-from types import FunctionType, MethodType
+from functools import cache
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from django.core.handlers.asgi import ASGIRequest
@@ -102,11 +103,15 @@ class Constants:
     def compiled(self, template: str, namespace: dict[str, Any], **parts: str) -> Any:
         """Compile a template of one function, whose globals are those of a namespace."""
         constants = ", ".join(f"{name}=None" for name in self.named)
-        module = compile(template.format(constants=constants, **parts), "<onehop guard>", "exec")
-        made: dict[str, Any] = {}
-        exec(module, made)
-        function = next(value for value in made.values() if type(value) is FunctionType)
-        return FunctionType(function.__code__, namespace, function.__name__, tuple(self.named.values()))
+        code = _compiled(template.format(constants=constants, **parts))
+        return FunctionType(code, namespace, code.co_name, tuple(self.named.values()))
+
+
+@cache
+def _compiled(source: str) -> CodeType:
+    """Return the code of the one function in a source. Every handler that is loaded asks for the same ones."""
+    module = compile(source, "<onehop guard>", "exec")
+    return next(constant for constant in module.co_consts if isinstance(constant, CodeType))
 
 
 def _answer(row: Row) -> str:

@@ -1,0 +1,5 @@
+"""What uvicorn is told to serve."""
+
+from onehop.asgi import get_asgi_application
+
+application = get_asgi_application()

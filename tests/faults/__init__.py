@@ -1,0 +1,1 @@
+"""Faults of client, server, code and machine at every phase of a request, and bad input: as stock Django, or better."""

@@ -1,0 +1,252 @@
+"""
+Where Onehop is better than stock Django on purpose.
+
+An entry turns what stock Django did into what Onehop is to do; that is then compared as all else is. It changes only
+what its sentence says, and only where that applies; each has a test in ``test_listed.py``.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
+from typing import Any
+
+import django
+
+from tests.parity.recorder import ErrorPoint
+
+LISTED = []
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    One improvement.
+
+    Attributes:
+        says: The improvement, in one sentence.
+        where: Where it is described.
+        improve: Called with the case, the request or None, and what stock Django did and Onehop did; returns what
+            Onehop is to do.
+    """
+
+    says: str
+    where: str
+    improve: Callable[..., Any]
+
+    def __str__(self):
+        return self.improve.__name__.replace("_", " ")
+
+
+def entry(says, where):
+    def add(improve):
+        LISTED.append(Entry(says, where, improve))
+        return improve
+
+    return add
+
+
+def expected_of(case, request, stock, onehop, used):
+    """Return what Onehop is to do where stock Django did this; count the entries that say so."""
+    for each in LISTED:
+        improved = each.improve(case, request, stock, onehop)
+        if improved != stock:
+            used[str(each)] += 1
+            stock = improved
+    return stock
+
+
+@entry("Error handlers, and receivers of got_request_exception, run on the request's thread.", "docs/lanes.md")
+def errors_on_the_request_thread(case, request, stock, onehop):
+    threads = {point.thread for point in stock.points if not isinstance(point, ErrorPoint)}
+    place = "thread 0" if "thread 0" in threads else "other"
+    points = [
+        point._replace(thread=place) if isinstance(point, ErrorPoint) and point.thread == "other" else point
+        for point in stock.points
+    ]
+    return replace(stock, points=points)
+
+
+@entry("An exception leaves the handler with its own context: no task group takes its place.", "docs/decisions.md")
+def own_context(case, request, stock, onehop):
+    group = (stock.error or {}).get("context")
+    if not group or group["error"] != "ExceptionGroup('unhandled errors in a TaskGroup',)" or group["group"] != [None]:
+        return stock
+    return replace(stock, error=stock.origin) if fails(stock, (stock.origin or {}).get("error")) else stock
+
+
+@entry(
+    "asgiref overwrites an exception's context at each crossing; Onehop crosses less, and elsewhere.", "docs/lanes.md"
+)
+def contexts_after_fewer_crossings(case, request, stock, onehop):
+    if stock.error is None or onehop.error is None:
+        return stock
+    theirs, ours = contexts_of(stock.error), contexts_of(onehop.error)
+    same_ends = theirs[0] == ours[0] and theirs[-1]["error"] == ours[-1]["error"]
+    none_lost = {each["error"] for each in theirs} <= {each["error"] for each in ours}
+    return replace(stock, error=onehop.error) if same_ends and none_lost else stock
+
+
+def contexts_of(error):
+    """Return an exception and those it was raised in, without their links, outermost first."""
+    chain = []
+    while error is not None:
+        chain.append({**error, "context": None})
+        error = error["context"]
+    return chain
+
+
+@entry("A token that process_request was given is valid in process_response, on the same hop.", "docs/lanes.md")
+def tokens_are_valid(case, request, stock, onehop):
+    points = [
+        theirs._replace(details=ours.details) if (theirs.details, ours.details) == TOKEN_RESET else theirs
+        for theirs, ours in zip_longest(stock.points, onehop.points[: len(stock.points)], fillvalue=NOTHING)
+    ]
+    return replace(stock, points=points)
+
+
+TOKEN_RESET = ("in another context",), ("done",)
+NOTHING = ErrorPoint("nobody", "nothing", (), None, ())
+
+
+@entry("A sync iterator is not consumed first, so Django's warning that it has to be is not given.", "docs/streams.md")
+def no_warning_for_sync_streams(case, request, stock, onehop):
+    return replace(stock, warnings=[each for each in stock.warnings if not each[1].startswith(CONSUMES)])
+
+
+CONSUMES = "StreamingHttpResponse must consume synchronous iterators"
+
+
+@entry("Items of a sync stream are sent at once, so also those before one that fails.", "docs/streams.md")
+def items_before_a_failing_one(case, request, stock, onehop):
+    sent = onehop.messages[1:]
+    if not (fails(stock, "Boom('stream',)") and len(stock.messages) == 1 and onehop.messages[:1] == stock.messages):
+        return stock
+    if not all(message["more_body"] for message in sent) or not b"onetwo".startswith(plain_of(onehop.messages)):
+        return stock
+    if request.send_fails_at == len(onehop.messages):
+        return replace(stock, messages=stock.messages + sent, error=onehop.error)
+    if plain_of(onehop.messages) != b"onetwo":
+        return stock
+    context = stock.error["context"]
+    error = {**stock.error, "context": None} if context and context["error"] == NOT_ASYNC else stock.error
+    return replace(stock, messages=stock.messages + sent, error=error)
+
+
+NOT_ASYNC = """TypeError("'async for' requires an object with __aiter__ method, got map",)"""
+"""What Django's own code raises, and handles, to find out that an iterator is sync."""
+
+
+@entry("When send raises, no further item is taken from a sync iterator.", "docs/streams.md")
+def items_that_nobody_gets_are_not_made(case, request, stock, onehop):
+    if request is None or request.send_fails_at is None:
+        return stock
+    made = [point for point in stock.points if point.what != "item" or point in onehop.points]
+    last = {point.who: point.details[0] for point in onehop.points if point.what == "item"}
+    points = [
+        point._replace(values=(f"{point.who} item {last[point.who]}", *point.values[1:]))
+        if point.what == "stream ends" and point.who in last
+        else point
+        for point in made
+    ]
+    return replace(stock, points=points)
+
+
+@entry(
+    "Of the receivers of a signal the sync ones come first, then the async ones (Django 6.1 does so).", "docs/lanes.md"
+)
+def sync_receivers_come_first(case, request, stock, onehop):
+    if django.VERSION >= (6, 1):
+        return stock
+    points = list(stock.points)
+    for at, (first, second) in enumerate(pairwise(stock.points)):
+        if first.who == second.who in ("request_started", "request_finished") and first.what == "async" != second.what:
+            points[at : at + 2] = second, first
+    return replace(stock, points=points)
+
+
+def fails(stock, error):
+    return stock.error is not None and stock.error["error"] == error
+
+
+def plain_of(messages):
+    """Return the body that messages carry, decompressed as far as it goes."""
+    body = b"".join(message.get("body", b"") for message in messages[1:])
+    gzipped = (b"Content-Encoding", b"gzip") in messages[0]["headers"]
+    return zlib.decompressobj(31).decompress(body) if gzipped else body
+
+
+@entry(
+    "Whatever exception leaves the handler, the response is closed and request_finished sent, once.", "docs/lanes.md"
+)
+def closed_after_an_exception(case, request, stock, onehop):
+    if request is None or stock.error is None:
+        return stock
+    same = len(stock.points)
+    closing = onehop.points[same:]
+    once = len({(each.who, each.what) for each in closing}) == len(closing)
+    if not once:
+        return stock
+    if onehop.points[:same] != stock.points or not all((each.who, each.what) in CLOSING for each in closing):
+        return stock
+    return replace(stock, points=stock.points + closing)
+
+
+CLOSING = {
+    ("request_finished", "sync"),
+    ("request_finished", "async"),
+    ("file", "close"),
+    *(
+        (f"view {number}", event)
+        for number in range(10)
+        for event in ("closer 1", "closer 2", "closer 3", "stream ends")
+    ),
+}
+
+
+@entry("Onehop keeps marks of its own on the request.", "docs/decisions.md")
+def marks_on_the_request(case, request, stock, onehop):
+    marks = {name: value for name, value in onehop.attributes.items() if name.startswith("_onehop_")}
+    return replace(stock, attributes={**stock.attributes, **marks})
+
+
+@entry("A thread that user code has left something on is retired, which a DEBUG record says.", "docs/lanes.md")
+def retired_threads(case, request, stock, onehop):
+    logs = list(stock.logs)
+    for at, each in enumerate(onehop.logs):
+        if each[:2] == ("onehop", "DEBUG") and each[2].startswith("A request thread was retired: a tests.parity"):
+            logs.insert(at, each)
+    return replace(stock, logs=logs)
+
+
+@entry("A database connection that an error handler opened is closed.", "docs/lanes.md")
+def connections_of_error_handlers_are_closed(case, request, stock, onehop):
+    return replace(stock, warnings=[each for each in stock.warnings if each != UNCLOSED])
+
+
+UNCLOSED = ("ResourceWarning", "unclosed database in <sqlite3.Connection object at 0x>")
+
+
+@entry("The body is closed when an exception leaves the handler (Django 6.1 does the same).", "docs/streams.md")
+def bodies_are_closed(case, request, stock, onehop):
+    if django.VERSION >= (6, 1):
+        return stock
+    return replace(stock, warnings=[each for each in stock.warnings if each != UNCLOSED_BODY])
+
+
+UNCLOSED_BODY = ("ResourceWarning", "Unclosed file <tempfile.SpooledTemporaryFile object at 0x>")
+
+
+@entry("What closes a response sees the context of its request (Django 6.1 does the same).", "docs/lanes.md")
+def closed_in_the_context_of_the_request(case, request, stock, onehop):
+    if django.VERSION >= (6, 1):
+        return stock
+    points = [
+        theirs._replace(values=(*ours.values[:2], *theirs.values[2:])) if is_closing(theirs) else theirs
+        for theirs, ours in zip_longest(stock.points, onehop.points[: len(stock.points)], fillvalue=NOTHING)
+    ]
+    return replace(stock, points=points)
+
+
+def is_closing(point):
+    return (point.who, point.what) in CLOSING and point.values[:2] == (None, None)
