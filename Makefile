@@ -26,13 +26,13 @@ conformance: .venv/has-nox ## Run Django's own tests on stock Django and on Oneh
 	@.venv/bin/nox --tags conformance $(ARGS)
 
 fuzz: .venv/has-nox ## Send random requests through random sites, on stock Django and on Onehop (PAIRS=200000).
-	@.venv/bin/nox --session fuzz -- --pairs $(PAIRS) $(ARGS)
+	@.venv/bin/nox --session fuzz -- --pairs $(PAIRS) --jobs 2 --json .nox/fuzz.json $(ARGS)
 
 leaks: .venv/has-nox ## Look for data of one request in another (REQUESTS=1000000).
-	@.venv/bin/nox --session leaks -- --requests $(REQUESTS) $(ARGS)
+	@.venv/bin/nox --session leaks -- --requests $(REQUESTS) --jobs 2 --json .nox/leaks.json $(ARGS)
 
 soak: .venv/has-nox ## Serve stock Django and Onehop beside each other for a while (MINUTES=20).
-	@.venv/bin/nox --session soak -- --minutes $(MINUTES) $(ARGS)
+	@.venv/bin/nox --session soak -- --minutes $(MINUTES) --json .nox/soak.json --png .nox/soak.png $(ARGS)
 
 lint: .venv/has-nox ## Run ruff, mypy and import-linter.
 	@.venv/bin/nox --session lint

@@ -24,7 +24,7 @@ from onehop.plan.load import Loading
 from onehop.run import leftovers
 from onehop.run.greenlets import await_in_parent, inside_greenlet
 from onehop.run.lifespan import lifespan_at
-from onehop.run.runners import fate_of_request, raised_again, run_on_loop, run_on_thread
+from onehop.run.runners import note, raised_again, run_on_loop, run_on_thread
 from onehop.run.threads import pool
 from onehop.run.touched import can_be_told
 from onehop.run.walk import walk_from
@@ -47,19 +47,15 @@ class Site:
         __traceback_hide__ = True
         return raised_again(error, self.handler.process_exception_by_middleware, error, request)
 
-    @staticmethod
-    def made(response: Any) -> None:
-        """Note a response: if the request is aborted on the way out, it is closed all the same."""
-        fate = fate_of_request.get()
-        if fate is not None:
-            fate.orphan = response
+    made = staticmethod(note)
+    """Note a response: if the request is aborted on the way out, it is closed all the same."""
 
     @staticmethod
     def convert(request: Any, error: Exception) -> Any:
         """Turn an exception into a response."""
         __traceback_hide__ = True
         response = raised_again(error, response_for_exception, request, error)
-        Site.made(response)
+        note(response, request)
         return response
 
     @staticmethod

@@ -28,10 +28,12 @@ class Classic:
 
 
 def row(request, name):
-    """Write a row; return its name, and whose name the connection carried before."""
+    """Write a row; return its name, and whose name the connection has kept. With ``?marks`` it is given this one."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('onehop.canary', true)")
         before = cursor.fetchone()[0] or ""
+        if "marks" in request.GET:
+            cursor.execute("SELECT set_config('onehop.canary', %s, false)", [name])
     written = Row.objects.create(name=name)
     return HttpResponse(f"{Row.objects.get(pk=written.pk).name} {before}".strip())
 
@@ -64,7 +66,7 @@ async def state(request):
     return JsonResponse({"threads": threading.active_count() - 1})
 
 
-async def fail(request, name):
+async def leave_open(request, name):
     """Leave a transaction open on the request's thread."""
     await sync_to_async(lambda: (transaction.set_autocommit(False), Row.objects.create(name=name)))()
     return HttpResponse(name)
@@ -77,5 +79,5 @@ urlpatterns = [
     path("row-atomic/<name>/", row_atomic),
     path("key/<name>/", key),
     path("key-async/<name>/", key_async),
-    path("fail/<name>/", fail),
+    path("leave-open/<name>/", leave_open),
 ]

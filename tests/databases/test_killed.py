@@ -9,6 +9,7 @@ from tests.databases.conftest import Load
 ROWS = ["row", "row-async", "row-atomic"]
 KEYS = ["key", "key-async"]
 ANSWERS = 60
+SETTLES_S = 1
 
 
 def kill_under_load(daemon, sites, views):
@@ -23,7 +24,7 @@ def kill_under_load(daemon, sites, views):
         daemon.start()
         up = time.monotonic()
         for load in loads:
-            load.wait_for(ANSWERS, since=up)
+            load.wait_for(ANSWERS, since=up + SETTLES_S)
     finally:
         for load in loads:
             load.stop()
@@ -32,8 +33,15 @@ def kill_under_load(daemon, sites, views):
 
 @pytest.mark.parametrize("max_age", ["0", "None"])
 def test_no_confirmed_row_is_lost_when_postgresql_is_killed(serve, postgres, max_age):
-    """Both rows of a transaction are there, or none; and what is asked after the start is answered."""
+    """
+    Both rows of a transaction are there, or none; and what is asked after the start is answered.
+
+    Stock Django is asked without CONN_MAX_AGE only: with it, it never closes the connection of a request, and
+    PostgreSQL soon has too many clients.
+    """
     sites = serve(max_age=max_age)
+    if max_age == "None":
+        sites.pop().end()
     loads, up = kill_under_load(postgres, sites, ROWS)
 
     for site, load in zip(sites, loads, strict=True):
@@ -45,14 +53,13 @@ def test_no_confirmed_row_is_lost_when_postgresql_is_killed(serve, postgres, max
 
 
 def test_no_answer_is_anothers_when_redis_is_killed(serve, redis_server):
-    """Each request reads the key that it wrote; and what is asked after the start is answered as by stock Django."""
+    """Each request reads the key that it wrote; and what is asked a while after the start is answered."""
     sites = serve()
     loads, up = kill_under_load(redis_server, sites, KEYS)
 
     for load in loads:
         assert load.foreign == []
-    onehop, stock = (len(load.failed(since=up)) for load in loads)
-    assert onehop <= stock
+    assert [load.failed(since=up + SETTLES_S) for load in loads] == [[], []]
 
 
 def test_a_kept_connection_that_died_meanwhile_is_not_used(serve, postgres):

@@ -91,9 +91,9 @@ def judge(case, stock, onehop):
     reasons, unexplained = set(), []
     if reason := _about_steps(case, stock, onehop, differing):
         reasons.add(reason)
-        if reason is WORDS:
-            return reasons
     for name in differing:
+        if name == "next" and WORDS in reasons:
+            continue
         if name in LAWS:
             if LAWS[name](onehop) and (reasons or not LAWS[name](stock)):
                 if not LAWS[name](stock):
@@ -116,15 +116,15 @@ def _about_steps(case, stock, onehop, differing):
     """Return the reason why other code ran, other messages were sent, or something else was raised."""
     if not {"steps", "messages", "logs", "ended"}.intersection(differing):
         return None
-    if (
-        case.fault.is_error
-        and {"ended", "next"} >= set(differing)
-        and all("raised" in seen["ended"] for seen in (stock, onehop))
-    ):
+    both_fail = all("raised" in seen["ended"] for seen in (stock, onehop))
+    if case.fault.is_error and both_fail and {"ended", "next", *CLOSING}.issuperset(differing):
         return WORDS
     if stock["ended"].startswith("waited for ever") and onehop["ended"] == "returned" and _is_complete(onehop):
         return WAITS
-    is_older = django.VERSION < (6, 1) and [name for name in differing if name not in LAWS] == ["ended"]
+    is_stream = case.kind == "stream" and case.iterates_on_thread
+    is_stream = is_stream and (_begins_with(onehop, stock) or _begins_with(stock, onehop))
+    others = [name for name in differing if name not in LAWS and name != "ended"]
+    is_older = django.VERSION < (6, 1) and (is_stream or not others)
     if is_older and ("RequestAborted" in stock["ended"] or "CancelledError" in onehop["ended"]):
         return NEWER
     on_the_loop = case.stack in ("loop", "greenlet")
@@ -134,11 +134,6 @@ def _about_steps(case, stock, onehop, differing):
             return LISTENER
         if _begins_with(stock, onehop):
             return LEFT
-    is_stream = (
-        case.kind == "stream"
-        and case.iterates_on_thread
-        and (_begins_with(onehop, stock) or _begins_with(stock, onehop))
-    )
     if case.fault.is_odd and all(
         _is_itself(stock[name], onehop[name]) or (is_stream and name != "ended")
         for name in differing

@@ -43,9 +43,11 @@ class Scene:
         fault: With ``strike(scene)`` for sync code and ``astrike(scene)`` for async code; None for no fault.
         scope: The request's scope.
         incoming: The messages that ``receive`` returns before it waits for the end.
+        patience_s: How long the request may take.
     """
 
-    def __init__(self, stack, point=None, kind="plain", fault=None, scope=None, incoming=BODY):
+    def __init__(self, stack, point=None, kind="plain", fault=None, scope=None, incoming=BODY, patience_s=PATIENCE_S):
+        self.patience_s = patience_s
         self.stack, self.point, self.kind, self.fault = stack, point, kind, fault
         self.closers = stack.receivers is not None
         self.scope = scope or asgi.scope_of("/", "POST")
@@ -138,13 +140,13 @@ class Scene:
         self.ended = "ended the loop"
         try:
             stuck = getattr(self.fault, "sticks", False)
-            await asyncio.wait([self.task], timeout=STUCK_S if stuck else PATIENCE_S)
+            await asyncio.wait([self.task], timeout=STUCK_S if stuck else self.patience_s)
             self.ended = "returned"
             if not self.task.done():
                 self.ended = "waited for ever"
                 self.leave()
                 self.task.cancel()
-                await asyncio.wait([self.task], timeout=PATIENCE_S)
+                await asyncio.wait([self.task], timeout=self.patience_s)
             if self.task.cancelled():
                 self.ended += " and raised CancelledError"
             elif not self.task.done():

@@ -3,9 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 
+from django.core.handlers.asgi import ASGIHandler
+
 from tests.faults import faults
 from tests.faults.faults import Do, Hold, Meanwhile, Raise, Stand, Stuck
-from tests.faults.scene import Scene, play
+from tests.faults.scene import PATIENCE_S, Scene, play
 from tests.faults.site import STACKS
 
 PHASES = {
@@ -76,7 +78,10 @@ class Case:
 
     def play(self, make_handler):
         """Send the request to a new handler; return what was seen."""
-        return play(make_handler, Scene(STACKS[self.stack], self.point, self.kind, self.fault.make()))
+        hangs = self.fault.is_odd and make_handler is ASGIHandler  # on Python 3.11 and 3.12
+        patience_s = 1 if hangs else PATIENCE_S
+        scene = Scene(STACKS[self.stack], self.point, self.kind, self.fault.make(), patience_s=patience_s)
+        return play(make_handler, scene)
 
 
 def cases_of(fault, phase):
@@ -154,10 +159,14 @@ FAULTS = [
 CASES = [case for fault in FAULTS for phase in PHASES for case in cases_of(fault, phase)]
 
 
-ONCE_WORSE = [case for case in CASES if case.fault.name == "`StopIteration` is raised" and case.stack == "greenlet"]
+ONCE_WORSE = [
+    case
+    for case in CASES
+    if case.fault.name == "`StopIteration` is raised" and case.stack == "greenlet" and case.phase in ("P3", "P7")
+]
 """What a run has found to be worse than in stock Django, and what is mended since."""
 
 
 def some(cases):
-    """Return a fifth of the cases, in which the six stacks take turns, and what was worse once."""
-    return list(dict.fromkeys([*cases[::5], *ONCE_WORSE]))
+    """Return a seventh of the cases, in which the six stacks take turns, and what was worse once."""
+    return list(dict.fromkeys([*cases[::7], *ONCE_WORSE]))

@@ -13,7 +13,7 @@ from tests.faults.judge import tried
 from tests.faults.scene import told
 from tests.wsgi import drive
 
-CHOSEN = INPUTS if os.environ.get("ONEHOP_LONG") else INPUTS[::7]
+CHOSEN = INPUTS if os.environ.get("ONEHOP_LONG") else INPUTS[::11]
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),

@@ -76,7 +76,10 @@ def _drive(reading: Coroutine[Any, Any, Any], receive: Receive, first: Any, limi
         waits_for = reading.send(None)
         while True:
             if waits_for is not ASKS:  # Django waits for a write of its own on another thread.
-                yield from _until(waits_for)
+                if asyncio.isfuture(waits_for):
+                    yield from _until(waits_for)
+                else:
+                    yield waits_for
                 waits_for = reading.send(None)
                 continue
             message = message or (yield from receive().__await__())
@@ -113,6 +116,8 @@ def _on_thread(reading: Coroutine[Any, Any, Any], message: Any) -> Generator[Any
 def _until(write: asyncio.Future[Any]) -> Generator[Any, Any, None]:
     """
     Wait for a write to the file, also when the request is cancelled meanwhile: the file is closed after it.
+
+    A write on the request thread may have to wait for a thread first.
 
     Raises:
         CancelledError: The request was cancelled, and the write has ended.

@@ -124,24 +124,31 @@ class Closing:
 
     def _work(self) -> Work:
         """Tell what closers and receivers have to do."""
-        self._adopt()
-        if self.response is not None:
-            if type(self.response).close is not HttpResponseBase.close or "close" in self.response.__dict__:
+        response = self._to_close()
+        closers = [] if self.request is None else [self.request.close]
+        if response is not None:
+            if type(response).close is not HttpResponseBase.close or "close" in response.__dict__:
                 return Work.FOREIGN
-            for closer in self.response._resource_closers:
-                if getattr(closer, "__func__", None) is not ASGIRequest.close:
-                    return Work.FOREIGN
-        files = bool(getattr(self.request, "_files", None))
+            closers += response._resource_closers
+        files = False
+        for closer in closers:
+            if getattr(closer, "__func__", None) is not ASGIRequest.close:
+                return Work.FOREIGN
+            files = files or bool(getattr(closer.__self__, "_files", None))
         work = work_of(signals.request_finished)
         return Work.DJANGOS if files and work is Work.NONE else work
 
+    def _to_close(self) -> Any:
+        """Return the response, or else the one that was made but not sent, so far; None if there is none."""
+        return self.response or (self.orphan if isinstance(self.orphan, HttpResponseBase) else None)
+
     def _adopt(self) -> None:
-        """Take a response that was made but not sent for the one to close."""
-        if self.response is None and isinstance(self.orphan, HttpResponseBase):
-            self.response = self.orphan
-            self.response._handler_class = self.sender
-            if self.request.close not in self.response._resource_closers:
-                self.response._resource_closers.append(self.request.close)
+        """Take a response that was made but not sent for the one to close. None will be made any more."""
+        if self.response is None and (response := self._to_close()) is not None:
+            self.response = response
+            response._handler_class = self.sender
+            if self.request.close not in response._resource_closers:
+                response._resource_closers.append(self.request.close)
 
     def _let_go(self) -> None:
         """Keep nothing alive: a server's timer may keep the context that leads here, as long as a client is idle."""
@@ -200,6 +207,7 @@ class Closing:
         Source: Django 5.2-6.1, ``HttpResponseBase.close`` in http/response.py.
         """
         self._finished = True
+        self._adopt()
         response = self.response
         if response is not None:
             for closer in response._resource_closers:

@@ -25,7 +25,8 @@ class Fate(Protocol):
     """What happened to a request, for code that still runs on its thread."""
 
     aborted: bool
-    orphan: Any  # the last response that was made; it may never be sent
+    request: Any
+    orphan: Any  # the last response that was made for the request; it may never be sent
 
 
 fate_of_request: contextvars.ContextVar[Fate | None] = contextvars.ContextVar("onehop_fate", default=None)
@@ -123,12 +124,18 @@ def stay_on_thread(walk: Walk) -> bool:
             pending = walk.fail(error)
         else:
             if place.is_abandoned() or (fate is not None and fate.aborted):
-                if fate is not None and outcome is not None:
-                    fate.orphan = outcome
+                note(outcome, place.request)
                 raise CancelledError
             pending = walk.advance(outcome)
         step, call, arguments = walk.pending = pending
     return step is END
+
+
+def note(response: Any, request: Any) -> None:
+    """Note what was made for a request, unless that is a request inside another one: whoever made it has it then."""
+    fate = fate_of_request.get()
+    if fate is not None and fate.request is request and response is not None:
+        fate.orphan = response
 
 
 def raised_again(error: Exception, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -175,9 +175,13 @@ class Stream:
     def _fill_if_behind(self) -> None:
         behind = self._bytes_made - self._bytes_taken <= AHEAD_BYTES // 2
         if behind and self._filling is None and not self._ended:
-            self._filling = asyncio.ensure_future(self._fill_on_thread())
+            self._filling = asyncio.ensure_future(self._begin())
             _fills.add(self._filling)
             self._filling.add_done_callback(self._filled)
+
+    async def _begin(self) -> None:
+        if not self._stopped:  # else the request may have given its thread back
+            await self._fill_on_thread()
 
     def _filled(self, filling: asyncio.Future[None]) -> None:
         _fills.discard(filling)

@@ -51,7 +51,7 @@ class Waiter(Protocol):
 class Job:
     """One call to make on a request thread."""
 
-    __slots__ = ("arguments", "ended", "function", "future")
+    __slots__ = ("_begun", "_ended", "_failure", "_result", "arguments", "function", "future")
 
     def __init__(
         self,
@@ -62,24 +62,35 @@ class Job:
         self.future: Future[Any] = Future()
         self.function = function
         self.arguments = arguments
-        self.ended = ended
+        self._ended = ended
+        self._begun = False
+        self._result: Any = None
+        self._failure: BaseException | None = None
 
     def run(self) -> None:
-        """Call the function, tell that the job has ended, then settle the future."""
+        """
+        Call the function, tell that the job has ended, then settle the future.
+
+        Called again, because something thrown in from outside has broken it off, it does what is left of that.
+        """
         __traceback_hide__ = True
-        result, failure = None, None
-        runs = self.future.set_running_or_notify_cancel()
-        if runs:
+        if not self._begun:
+            self._begun = True
             try:
-                result = self.function(*self.arguments)
+                if self.future.set_running_or_notify_cancel():
+                    self._result = self.function(*self.arguments)
             except BaseException as error:
-                failure = error
-        if self.ended is not None:
-            self.ended()
+                self._failure = error
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
+        failure, self._failure = self._failure, None
+        if self.future.done():
+            return
         if failure is not None:
             self.future.set_exception(failure)
-        elif runs:
-            self.future.set_result(result)
+        else:
+            self.future.set_result(self._result)
         del failure  # it refers to this frame
 
 
@@ -98,7 +109,6 @@ class RequestThread:
     def __init__(self) -> None:
         self._jobs: deque[Job | None] = deque()
         self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._at_work = False
         self.fresh: leftovers.Fresh | None = None
         self.keeps_connections = False
         threading.Thread(target=self._work, name=f"onehop-request-{next(_numbers)}", daemon=True).start()
@@ -106,7 +116,7 @@ class RequestThread:
     @property
     def unfinished(self) -> int:
         """The number of jobs that wait or run."""
-        return len(self._jobs) + self._at_work
+        return len(self._jobs)
 
     def _work(self) -> None:
         if pool.reuse:
@@ -114,25 +124,25 @@ class RequestThread:
                 self.fresh = leftovers.Fresh()
             except BaseException:  # without it the thread is retired
                 logger.exception("A new request thread could not be looked at.")
-        ended = False
-        while not ended:
+        working = True
+        while working:
             try:
-                ended = self._do_next()
+                while working:
+                    working = self._do_next()
             except BaseException:
                 logger.warning("An exception came too late for the code that it was thrown at.", exc_info=True)
-            self._at_work = False
         self.fresh = None  # What it holds would keep the thread's locals alive.
         connections.close_all()
 
     def _do_next(self) -> bool:
-        """Wait for a job and do it; return whether it was the last. What is thrown in meanwhile, loses no job."""
+        """Wait for a job and do it. It leaves the queue when it is done. Returns False behind the last one."""
         while not self._jobs:
             self._arrived.get()
-        self._at_work = True
-        job = self._jobs.popleft()
+        job = self._jobs[0]
         if job is not None:
             job.run()
-        return job is None
+        self._jobs.popleft()
+        return job is not None
 
     def do(self, job: Job | None) -> None:
         """Have a job done after those before it."""
@@ -156,7 +166,6 @@ def _reopen() -> None:
     close_old_connections()
     for connection in connections.all(initialized_only=True):
         connection.health_check_enabled = True
-        connection.health_check_done = False
 
 
 class RequestThreads:

@@ -58,7 +58,7 @@ class Site(Protocol):
     def process_exception(self, error: Exception, request: Any) -> Any: ...
     def convert(self, request: Any, error: Exception) -> Any: ...
     def log(self, response: Any, request: Any) -> None: ...
-    def made(self, response: Any) -> None: ...
+    def made(self, response: Any, request: Any) -> None: ...
 
 
 class Place:
@@ -67,13 +67,15 @@ class Place:
 
     Attributes:
         on_loop: True while a runner drives it on the loop.
+        request: The request of the walk.
         abandoned: True once the task that drove it was cancelled; a thread may still be busy with it.
         outer: The place of the walk that has hopped to the thread on which this one was begun.
     """
 
-    __slots__ = ("abandoned", "on_loop", "outer")
+    __slots__ = ("abandoned", "on_loop", "outer", "request")
 
-    def __init__(self) -> None:
+    def __init__(self, request: Any) -> None:
+        self.request = request
         self.on_loop = False
         self.abandoned = False
         self.outer: Place | None = None
@@ -120,7 +122,7 @@ def walk_from(plan: Plan, position: int, site: Site, request: Any, *, whole: boo
         request: The request.
         whole: Do also what Django's ``get_response_async`` does around its chain: log errors, close the request.
     """
-    place = Place()
+    place = Place(request)
     return Walk(place, _layers(place, plan, position, site, request, whole))
 
 
@@ -141,7 +143,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
                 else:
                     response = yield layer.request, hook, (request,)
                 if response:
-                    site.made(response)
+                    site.made(response, request)
                     break
         else:
             depth += 1
@@ -151,7 +153,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
             else:
                 around = plan.layers[wrapper]
                 response = yield around.around, around.instance, (request,)  # type: ignore[misc]
-                site.made(response)
+                site.made(response, request)
     except Exception as raised:
         error = raised
         depth -= 1  # where it was raised, it is only converted
@@ -175,7 +177,7 @@ def _layers(place: Place, plan: Plan, position: int, site: Site, request: Any, w
                         response = hook(request, response)
                     else:
                         response = yield layer.response, hook, (request, response)
-                        site.made(response)
+                        site.made(response, request)
             break
         except Exception as raised:
             error = raised
@@ -213,7 +215,7 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
             if response is None:
                 raise
     site.check_response(response, callback)
-    site.made(response)
+    site.made(response, request)
     if hasattr(response, "render") and callable(response.render):
         for step, hook in plan.templates:
             if place.on_loop and step.guard(hook, request, response) is None:
@@ -222,6 +224,7 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
                 response = yield step, hook, (request, response)
             name = f"{hook.__self__.__class__.__name__}.process_template_response"  # type: ignore[attr-defined]
             site.check_response(response, hook, name=name)
+            site.made(response, request)
         step = RENDER_ASYNC if is_async(response.render) else RENDER_SYNC
         try:
             response = yield step, response.render, ()
@@ -229,7 +232,7 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
             response = yield PROCESS_EXCEPTION, site.process_exception, (error, request)
             if response is None:
                 raise
-        site.made(response)
+        site.made(response, request)
     if iscoroutine(response):
         raise RuntimeError("Response is still a coroutine.")
     return response
