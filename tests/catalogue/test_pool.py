@@ -5,6 +5,7 @@ import ctypes
 import gc
 import random
 import sqlite3
+import sys
 import threading
 import time
 
@@ -15,7 +16,7 @@ from django.core import signals
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
 
-from onehop.run.threads import MAX_IDLE
+from onehop.run.threads import MAX_IDLE, Job, RequestThread
 from tests import asgi
 from tests.run.drive import Gate, run, until
 from tests.run.stacks import paths
@@ -325,6 +326,38 @@ def test_bug_63_what_would_end_a_thread_ends_one_request(site, pool, where, erro
 def throw_into(thread, error):
     """Have a thread raise an exception at its next step; return whether there was such a thread."""
     return ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error)) == 1
+
+
+@pytest.mark.parametrize("line", range(1, 14))
+def test_bug_63_what_comes_too_late_loses_no_job(caplog, line):
+    """Wherever behind a job's function its thread is hit, that job is settled, and the next one is done."""
+    calls, hit = [], []
+
+    def strike(frame, event, argument):
+        """Raise at one of the lines that are run behind the job's function."""
+        if frame.f_code in (Job.run.__code__, RequestThread._do_next.__code__) and calls and not hit:
+            if event == "line":
+                strike.lines += 1
+                if strike.lines == line:
+                    hit.append(frame.f_lineno)
+                    raise Dies
+            return strike
+        return strike if not calls else None
+
+    strike.lines = 0
+    thread = RequestThread()
+    thread.do(Job(sys.settrace, (strike,)))
+    thread.do(traced := Job(lambda: None))
+    traced.future.result(10)
+    first, second = Job(lambda: calls.append("called") or "first"), Job(lambda: "second")
+    thread.do(first)
+    thread.do(second)
+
+    assert (first.future.result(10), second.future.result(10)) == ("first", "second")
+    assert calls == ["called"] and len(hit) == 1
+    assert ["too late" in record.getMessage() for record in caplog.records] == [True]
+    caplog.clear()
+    thread.end()
 
 
 def test_bug_63_a_time_limit_that_comes_too_late_harms_no_other_request(site, caplog):

@@ -75,8 +75,8 @@ class Job:
         """
         __traceback_hide__ = True
         if not self._begun:
-            self._begun = True
             try:
+                self._begun = True
                 if self.future.set_running_or_notify_cancel():
                     self._result = self.function(*self.arguments)
             except BaseException as error:
