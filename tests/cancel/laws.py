@@ -129,6 +129,10 @@ class NotedConnection(sqlite3.Connection):
         if present.run is not None:
             present.connections.append(self)
 
+    @property
+    def is_open(self):
+        return self.closed_in is NotedConnection.closed_in
+
     def close(self):
         self.closed_in = "a transaction" if self.in_transaction else "no transaction"
         super().close()

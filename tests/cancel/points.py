@@ -24,8 +24,10 @@ STALL_S = 2
 """More than a turn of the loop may take on a busy machine; less than any wait for a thread."""
 TURNS = 24
 """Turns of the loop that a fault has, to come as far as it can, before threads go on."""
-STUCK_S = 1
+STUCK_S = 3
 """How long a request may do nothing after its client has gone before its server cancels it."""
+UNHEARD_S = 0.1
+"""The same where nobody listens for a disconnect, so that it has to be cancelled."""
 
 
 class Point(str):
@@ -50,8 +52,9 @@ class Run:
         problems: What has gone wrong while it ran, in words.
     """
 
-    def __init__(self, faults, body=(b"",)):
+    def __init__(self, faults, body=(b"",), stuck_after_s=None):
         self.faults = dict(faults)
+        self._stuck_after_s = stuck_after_s or STUCK_S
         self.trace = []
         self.messages = []
         self.opened, self.closed = Counter(), Counter()
@@ -97,7 +100,7 @@ class Run:
     async def _ended(self):
         seen, since = -1, time.monotonic()
         while not self.task.done():
-            await asyncio.wait([self.task], timeout=STUCK_S)
+            await asyncio.wait([self.task], timeout=self._stuck_after_s)
             if len(self.trace) != seen:
                 seen, since = len(self.trace), time.monotonic()
             elif self.gone.is_set() and not self.stuck:

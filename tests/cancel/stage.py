@@ -9,7 +9,7 @@ from django.conf import settings
 
 from tests.cancel import scenarios
 from tests.cancel.laws import broken_laws
-from tests.cancel.points import Run, present
+from tests.cancel.points import UNHEARD_S, Run, present
 from tests.run.drive import run as run_loop
 
 figures = Counter()
@@ -34,14 +34,14 @@ class Stage:
     def play(self, faults):
         """Send the scenario's request, then the canary, on a loop of their own. Returns the run."""
         scenario = self.scenario
-        run, canary = Run(faults, scenario.body), Run({})
+        run, canary = Run(faults, scenario.body, UNHEARD_S if scenario.unheard else None), Run({})
 
         async def both():
             present.run = run
             await run.play(self._application, scenario.meanwhile, **scenario.scope)
             run.problems += broken_laws(run, scenario)
-            for file in run.files:
-                file.close()  # It was told once that it is open.
+            for opened in (*run.files, *(each for each in run.connections if each.is_open)):
+                opened.close()  # It was told once that it is open.
             present.run = canary
             await canary.play(self._application, scenarios.nothing, path="/canary/")
 

@@ -108,6 +108,7 @@ def the_loop_waits_for_the_thread(patch):
 def test_a_mistake_is_found(stage, monkeypatch, patch, name, fault, words):
     """Without the mistake all laws hold; with it one is broken, and the test says which."""
     monkeypatch.setattr(points, "PATIENCE_S", 2)
+    monkeypatch.setattr(points, "STUCK_S", 1)
     theatre = stage(next(each for each in SCENARIOS if each.name == name))
     patch(lambda owner, attribute, value: monkeypatch.setattr(*named(owner, attribute), value))
     try:

@@ -15,7 +15,7 @@ from tests.conformance.figures import complaints
 from tests.conformance.known import rows_for
 from tests.conformance.report import Report
 from tests.conformance.source import digest, facts
-from tests.conformance.suite import CouldNotRun, label_of, run
+from tests.conformance.suite import CouldNotRun, label_of, module_of, run
 from tests.conformance.tiers import MODES, TIERS
 
 NOTHING_FOUND, FOUND, COULD_NOT_RUN = range(3)
@@ -73,10 +73,11 @@ def examine(tests, mode, tier, labels, quick, workers, report):
         with report.running(mode, tier, side) as progress:
             runs[side] = run(tests, side, mode, labels, workers, progress)
 
-    def again(doubtful):
-        alone = sorted({label_of(test) for test in doubtful})
-        with report.running(mode, tier, f"{len(alone)} alone, again", again=True) as progress:
-            return [run(tests, side, mode, alone, 1, progress) for side in ("stock", "onehop")]
+    def again(doubtful, alone):
+        chosen = sorted({label_of(test) if alone else module_of(test, labels) for test in doubtful})
+        what = f"{len(chosen)} {'alone' if alone else 'modules'}, again"
+        with report.running(mode, tier, what, again=True) as progress:
+            return [run(tests, side, mode, chosen, 1 if alone else workers, progress) for side in ("stock", "onehop")]
 
     known = rows_for(facts()["release"], mode)  # of the installed Django, whose tests these are
     found = judge(runs["onehop"], again, known) if quick else compare(runs["stock"], runs["onehop"], again, known)

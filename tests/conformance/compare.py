@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from tests.conformance.figures import SIDES
 from tests.conformance.suite import module_of
 
 MISSING = "missing"
@@ -16,13 +17,14 @@ def compare(stock, onehop, again, known):
     Args:
         stock: A ``Run``.
         onehop: A ``Run`` of the same labels in the same mode.
-        again: Runs the tests it is given once more, on both sides; returns the two ``Run``s.
+        again: ``again(tests, alone)`` runs tests once more on both sides, alone or within their whole modules, where
+            what an earlier test has left behind is met again; returns the two ``Run``s.
         known: Reasons of the known differences, by test.
 
     Returns:
         A dictionary with
         ``differences``: what stock passes (or skips) and Onehop does not, each with its reason or None;
-        ``flakes``: what was different at first and not when it ran again alone, with its exceptions by test;
+        ``flakes``: what was different at first and not again, each with the sides that have failed, and its exceptions;
         ``mended``: what only stock fails;
         ``baseline``: what fails on both sides, with its exceptions by test;
         ``otherwise``: what fails on both sides, with other exceptions;
@@ -30,47 +32,77 @@ def compare(stock, onehop, again, known):
     """
     tests = sorted(stock.outcomes.keys() | onehop.outcomes.keys())
     doubtful = [test for test in tests if outcome(stock, test) != outcome(onehop, test)]
-    both = [test for test in tests if test not in doubtful and outcome(stock, test) == "failed"]
-    found = sort_out(doubtful, [stock, onehop], again, known)
-    differing = [each["test"] for each in found["differences"]]
-    return {
-        **found,
-        "baseline": {**{test: stock.texts[test] for test in both}, **found["baseline"]},
-        "otherwise": [
-            {"test": test, "stock": stock.texts[test], "onehop": onehop.texts[test]}
-            for test in both
-            if bare(stock.texts[test]) != bare(onehop.texts[test])
-        ],
-        "stale": [test for test in known if test in onehop.outcomes and test not in differing],
-    }
+    found = nothing()
+    note_common(found, set(tests) - set(doubtful), stock, onehop)
+    if doubtful:
+        second = again(doubtful, alone=False)
+        sort_out(found, doubtful, ([stock, second[0]], [onehop, second[1]]), known)
+    return {**found, "stale": stale(found, onehop, known)}
 
 
 def judge(onehop, again, known):
-    """Compare with stock only what Onehop has failed. Arguments and result are as in ``compare``."""
+    """
+    Compare with stock only what Onehop has failed. Arguments and result are as in ``compare``.
+
+    What fails alone is told apart alone, which is quick; what does not, within its whole module.
+    """
     doubtful = sorted(test for test, outcome in onehop.outcomes.items() if outcome == "failed")
-    found = sort_out(doubtful, [onehop], again, known)
-    differing = [each["test"] for each in found["differences"]]
-    stale = [test for test in known if test in onehop.outcomes and test not in differing]
-    return {**found, "otherwise": [], "stale": stale}
+    found = nothing()
+    if doubtful:
+        stock, second = again(doubtful, alone=True)
+        fails = {test for test in doubtful if outcome(second, test) == "failed"}
+        note_common(found, fails, stock, second)
+        sort_out(found, sorted(fails - found["baseline"].keys()), ([stock], [second]), known)
+        if hidden := sorted(set(doubtful) - fails):
+            third = again(hidden, alone=False)
+            sort_out(found, hidden, ([stock, third[0]], [onehop, second, third[1]]), known)
+    return {**found, "stale": stale(found, onehop, known)}
 
 
-def sort_out(doubtful, before, again, known):
-    """Run again, alone, on both sides, what is in doubt after the runs before, and say what each test is."""
-    found = {"differences": [], "flakes": {}, "mended": [], "baseline": {}}
-    if not doubtful:
-        return found
-    stock, onehop = again(doubtful)
+def nothing():
+    return {"differences": [], "flakes": [], "mended": [], "baseline": {}, "otherwise": []}
+
+
+def note_common(found, tests, stock, onehop):
+    """Note which tests fail on both sides, and which of them otherwise."""
+    for test in sorted(tests):
+        if outcome(stock, test) == outcome(onehop, test) == "failed":
+            texts = stock.texts[test], onehop.texts[test]
+            found["baseline"][test] = texts[0]
+            if bare(texts[0]) != bare(texts[1]):
+                found["otherwise"].append({"test": test, "stock": texts[0], "onehop": texts[1]})
+
+
+def sort_out(found, doubtful, runs, known):
+    """Note what became of tests that were in doubt, after all runs of stock and all of Onehop; the last ones count."""
+    stock, onehop = (side[-1] for side in runs)
+    note_common(found, doubtful, stock, onehop)
     for test in doubtful:
-        if outcome(onehop, test) == outcome(stock, test) == "failed":
-            found["baseline"][test] = stock.texts[test]
-        elif outcome(onehop, test) == outcome(stock, test):
-            found["flakes"][test] = "".join(run.texts.get(test, "") for run in before)
-        elif outcome(onehop, test) == "failed" or outcome(stock, test) in ("passed", "skipped"):
-            text = onehop.texts.get(test, outcome(onehop, test))
+        ours, theirs = outcome(onehop, test), outcome(stock, test)
+        if ours == theirs != "failed":
+            found["flakes"].append(
+                {
+                    "test": test,
+                    "sides": [name for name, side in zip(SIDES, runs, strict=True) if fails_in(side, test)],
+                    "text": "".join(run.texts.get(test, "") for side in runs for run in side[:-1]),
+                }
+            )
+        elif ours != theirs and (ours == "failed" or theirs in ("passed", "skipped")):
+            text = onehop.texts.get(test, ours)
             found["differences"].append({"test": test, "onehop": text, "reason": known.get(test)})
-        else:
+        elif ours != theirs:
             found["mended"].append(test)
-    return found
+
+
+def fails_in(runs, test):
+    """Tell whether a test has failed, or is missing, in one of some runs at least."""
+    return any(outcome(run, test) in ("failed", MISSING) for run in runs)
+
+
+def stale(found, onehop, known):
+    """Return the known differences that did not occur."""
+    differing = [each["test"] for each in found["differences"]]
+    return [test for test in known if test in onehop.outcomes and test not in differing]
 
 
 def outcome(run, test):
@@ -78,8 +110,8 @@ def outcome(run, test):
 
 
 def bare(text):
-    """Return a text without what differs from run to run: addresses, numbers of objects."""
-    return re.sub(r"0x[0-9a-f]+|\d+", "#", text)
+    """Return a text without what differs from run to run: addresses, which are the identities of objects, too."""
+    return re.sub(r"\b(0x[0-9a-f]+|\d{12,})\b", "#", text)
 
 
 def by_module(run, labels):

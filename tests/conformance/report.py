@@ -1,11 +1,14 @@
 """Say what is found while it is found."""
 
+import time
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from tests.conformance.figures import SIDES, lines_of, ratio, requests_of, total
+from tests.conformance.suite import module_of
 
 
 class Report:
@@ -28,14 +31,18 @@ class Report:
 
     @contextmanager
     def running(self, mode, tier, what, again=False):
-        """Show how far a run is. Yields what takes the number of tests that are done."""
+        """Show how far a run is, on stderr. Yields what takes the number of tests that are done, and the last one."""
         if not again:
             self.begun += 1
         title = f"Mode {mode}, tier {tier}, {SIDES.get(what, what)}: run {self.begun} of {self.runs}"
+        console = Console(stderr=True, highlight=False)
+        if not console.is_terminal:
+            yield line_by_line(console, title)
+            return
         columns = SpinnerColumn(), TextColumn("{task.description}, {task.completed:,} tests"), TimeElapsedColumn()
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task(title)
-            yield lambda done: progress.update(task, completed=done)
+            yield lambda done, test: progress.update(task, completed=done)
 
     def part(self, part):
         """Print what a mode has shown for a tier."""
@@ -62,6 +69,20 @@ class Report:
         self.console.print(
             f"Stopped: {str(error) or 'interrupted'}. What is above is all there is.", markup=False, soft_wrap=True
         )
+
+
+def line_by_line(console, title):
+    """Return what prints a line for each module, at its first test."""
+    begin, modules = time.monotonic(), set()
+
+    def show(done, test):
+        module = module_of(test, ())
+        if module not in modules:
+            modules.add(module)
+            spent = time.monotonic() - begin
+            console.print(f"{title}, {done:,} tests, {spent:.0f} s: {module}", markup=False, soft_wrap=True)
+
+    return show
 
 
 def heading(part):

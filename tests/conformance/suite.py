@@ -1,5 +1,6 @@
 """Run Django's own tests, unmodified, in a process of their own, and read what became of each."""
 
+import itertools
 import json
 import os
 import re
@@ -42,7 +43,7 @@ class Run:
     log: str = field(repr=False, default="")
 
 
-def run(tests, side, mode, labels, workers, progress=lambda done: None):
+def run(tests, side, mode, labels, workers, progress=lambda done, test: None):
     """
     Run some of Django's tests.
 
@@ -52,7 +53,7 @@ def run(tests, side, mode, labels, workers, progress=lambda done: None):
         mode: A letter.
         labels: Modules, classes or tests.
         workers: How many processes the tests are spread over.
-        progress: Called again and again with the number of tests that are done.
+        progress: Called for each test that is done, with the number of those that are, and its id.
 
     Raises:
         CouldNotRun: They did not run to their end, or the stock side has imported Onehop.
@@ -76,11 +77,14 @@ def run(tests, side, mode, labels, workers, progress=lambda done: None):
                 command, cwd=tests, env=environment, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
         try:
-            while child.poll() is None:
-                if time.monotonic() - start > LIMIT_S:
-                    raise CouldNotRun(f"Django's tests did not end within {LIMIT_S} s.")
-                progress(ticks.stat().st_size)
-                time.sleep(POLL_S)
+            with open(ticks) as lines:
+                done = itertools.count(1)
+                while child.poll() is None:
+                    if time.monotonic() - start > LIMIT_S:
+                        raise CouldNotRun(f"Django's tests did not end within {LIMIT_S} s.")
+                    for test in lines:
+                        progress(next(done), test.strip())
+                    time.sleep(POLL_S)
         finally:
             end(child)
         seconds, text = time.monotonic() - start, log.read_text(errors="replace")

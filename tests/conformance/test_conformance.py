@@ -10,11 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conformance import page
-from tests.conformance.compare import compare
+from tests.conformance.compare import bare, compare
+from tests.conformance.figures import complaints, vacuous
 from tests.conformance.suite import ROOT, Run
 
 SMALL = Path(__file__).parent / "small"
 LIMIT_S = 120
+MODULES = ("cases.Kinds", "cases.FailingSetUp", "cases.Left")
 
 
 @pytest.fixture
@@ -32,24 +34,26 @@ def conformance(tmp_path):
             timeout=LIMIT_S,
         )
         print(done.stdout, done.stderr)
-        return SimpleNamespace(code=done.returncode, printed=done.stdout, result=json.loads(file.read_text()))
+        result = json.loads(file.read_text())
+        return SimpleNamespace(code=done.returncode, printed=done.stdout, progress=done.stderr, result=result)
 
     return command
 
 
 def kinds(part):
     """Return the short names of the tests that a part has found, by what it has found."""
-    names = {kind: list(part[kind]) for kind in ("flakes", "mended", "baseline")}
-    names |= {kind: [each["test"] for each in part[kind]] for kind in ("differences", "otherwise")}
+    names = {kind: list(part[kind]) for kind in ("mended", "baseline")}
+    names |= {kind: [each["test"] for each in part[kind]] for kind in ("differences", "otherwise", "flakes")}
     return {kind: sorted(name.removeprefix("cases.Kinds.test_") for name in found) for kind, found in names.items()}
 
 
 def test_each_kind_of_outcome_is_told_from_the_others(conformance):
-    found = conformance("cases.Kinds", "cases.FailingSetUp", "--mode", "B", "--workers", "1")
+    found = conformance(*MODULES, "--mode", "B", "--workers", "1")
     (part,) = found.result["parts"]
     assert kinds(part) == {
         "differences": [
-            *("cases.FailingSetUp.test_after_set_up", "only_stock_passes", "setUpClass (cases.FailingSetUp)"),
+            *("cases.FailingSetUp.test_after_set_up", "cases.Left.test_2_finds_nothing"),
+            *("only_stock_passes", "setUpClass (cases.FailingSetUp)"),
         ],
         "flakes": ["only_the_second_run_passes"],
         "mended": ["only_onehop_passes"],
@@ -57,22 +61,26 @@ def test_each_kind_of_outcome_is_told_from_the_others(conformance):
         "otherwise": ["both_fail_otherwise"],
     }
     assert all("Error" in each["onehop"] for each in part["differences"] if "after_set_up" not in each["test"])
+    assert "tier given, Onehop: run 2 of 2, 1 tests" in found.progress
     assert part["modules"]["cases.Kinds"]["stock"] == {"passed": 3, "ran": 6, "skipped": 1}
     assert found.code == 1
 
 
 def test_a_quick_run_on_two_processes_finds_the_same_without_a_whole_run_of_stock(conformance):
     pytest.importorskip("tblib", reason="Django's runner needs it to bring failures from one process to another")
-    found = conformance("cases.Kinds", "cases.FailingSetUp", "--mode", "B", "--workers", "2", "--quick")
+    found = conformance(*MODULES, "--mode", "B", "--workers", "2", "--quick")
     (part,) = found.result["parts"]
     assert kinds(part) == {
-        "differences": ["only_stock_passes", "setUpClass (cases.FailingSetUp)"],
+        "differences": [
+            *("cases.Left.test_2_finds_nothing", "only_stock_passes", "setUpClass (cases.FailingSetUp)"),
+        ],
         "flakes": ["only_the_second_run_passes"],
         "mended": [],
         "baseline": ["both_fail", "both_fail_otherwise"],
-        "otherwise": [],
+        "otherwise": ["both_fail_otherwise"],
     }
-    assert "the first time" in part["flakes"]["cases.Kinds.test_only_the_second_run_passes"]
+    (flake,) = part["flakes"]
+    assert flake["sides"] == ["onehop"] and "the first time" in flake["text"]
     assert list(part["seconds"]) == ["onehop"]
     assert part["requests"]["onehop"]["planned"] == 7
     assert found.code == 1
@@ -107,13 +115,60 @@ def test_what_could_not_run_has_an_exit_code_of_its_own(conformance, tmp_path):
 
 
 def test_a_known_difference_has_its_reason_until_it_no_longer_occurs():
-    stock = Run({"a.Test.one": "passed"}, {}, {}, 0)
-    onehop = Run({"a.Test.one": "failed"}, {"a.Test.one": "AssertionError"}, {}, 0)
+    stock, onehop = ran("passed"), ran("failed", "AssertionError")
     known = {"a.Test.one": "log wording"}
-    found = compare(stock, onehop, lambda tests: (stock, onehop), known)
+    found = compare(stock, onehop, lambda tests, alone: (stock, onehop), known)
     assert [each["reason"] for each in found["differences"]] == ["log wording"]
     assert found["stale"] == []
     assert compare(stock, stock, None, known)["stale"] == ["a.Test.one"]
+
+
+def ran(outcome, text=""):
+    """Return a run of one test."""
+    return Run({"a.Test.one": outcome}, {"a.Test.one": text} if outcome == "failed" else {}, {}, 0)
+
+
+@pytest.mark.parametrize(
+    ("runs", "sides", "found"),
+    [
+        ({"stock": "pp", "onehop": "fp"}, ["onehop"], ["a.Test.one fails now and then"]),
+        ({"stock": "pf", "onehop": "fp"}, None, []),
+        ({"stock": "fp", "onehop": "pp"}, ["stock"], []),
+        ({"stock": "fp", "onehop": "pf"}, None, ["a.Test.one fails"]),
+    ],
+)
+def test_a_flake_is_excused_only_if_stock_flakes_too(runs, sides, found):
+    """The letters are two runs each, the second one of the whole module."""
+    outcomes = {"p": "passed", "f": "failed"}
+    first, second = (
+        [ran(outcomes[letters[index]], "OSError: busy") for letters in runs.values()] for index in range(2)
+    )
+    part = compare(*first, lambda tests, alone: second, {})
+    part |= {"mode": "B", "requests": {"onehop": {"async": 1, "planned": 1}}}
+    assert [each["sides"] for each in part["flakes"]] == ([sides] if sides else [])
+    assert complaints(part) == found
+
+
+def test_only_addresses_are_the_same_for_all():
+    assert bare("<Request at 0x7f01> of 140123456789012") == bare("<Request at 0x7f02> of 140123456789099")
+    assert bare("404 != 200") != bare("500 != 200")
+
+
+@pytest.mark.parametrize(
+    ("mode", "stock", "onehop", "found"),
+    [
+        ("A", None, {"sync": 9, "async": 1, "planned": 1}, ""),
+        ("A", None, {"sync": 9}, "no request went through Onehop"),
+        ("A", None, {"sync": 7, "async": 3, "planned": 1}, "only 1 of 3 async requests were planned"),
+        ("B", {"sync": 2, "async": 8}, {"sync": 2, "async": 8, "planned": 8}, ""),
+        ("B", {"sync": 2, "async": 8}, {"sync": 3, "async": 7, "planned": 7}, "only 7 of 10 requests were planned"),
+        ("C", None, {"sync": 4, "async": 6, "planned": 6}, ""),
+        ("C", None, {"sync": 6, "async": 4, "planned": 4}, "only 4 of 10 requests were planned"),
+    ],
+)
+def test_enough_requests_have_to_go_through_a_plan(mode, stock, onehop, found):
+    requests = {"onehop": onehop} | ({"stock": stock} if stock else {})
+    assert vacuous({"mode": mode, "requests": requests}) == found
 
 
 def result_of(release, **facts):
@@ -126,7 +181,7 @@ def result_of(release, **facts):
         "requests": {"stock": {"async": 1234}, "onehop": {"async": 1234, "planned": 1230}},
         "differences": [{"test": "handlers.Test.one", "onehop": "AssertionError", "reason": "log wording"}],
         **{kind: [] for kind in ("mended", "otherwise", "stale")},
-        "flakes": {"handlers.Test.three": "OSError: busy"},
+        "flakes": [{"test": "handlers.Test.three", "sides": ["onehop"], "text": "OSError: busy"}],
         "baseline": {"handlers.Test.two": "KeyError: 'environ'\n+ more"},
     }
     versions = {"Django": f"{release}.1", "Python": "3.13.0"}
@@ -136,10 +191,10 @@ def result_of(release, **facts):
 
 def test_the_page_says_what_was_found():
     text = page.page([result_of("6.0"), result_of("6.1")])
-    assert "Nearly: of 4 tests that stock Django 6.0, 6.1 passes here, Onehop fails 2." in text
+    assert "Nearly: of 4 tests that stock Django 6.0, 6.1 passes here, Onehop fails 2, and 2 now and then." in text
     assert "| 6.1 | B | 1 | 2/2 | 1/2 | 1,234 | 1,230 |" in text
     assert "* `handlers.Test.one` (6.0 B; 6.1 B): log wording\n" in text
-    assert "* `handlers.Test.three` (6.0 B; 6.1 B): `` OSError: busy ``\n" in text
+    assert "* `handlers.Test.three` (6.0 B; 6.1 B): Onehop `` OSError: busy ``\n" in text
     assert "* `handlers.Test.two` (6.0 B; 6.1 B): `` KeyError: 'environ' ``\n" in text
 
 

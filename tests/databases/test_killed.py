@@ -36,8 +36,8 @@ def test_no_confirmed_row_is_lost_when_postgresql_is_killed(serve, postgres, max
     """
     Both rows of a transaction are there, or none; and what is asked after the start is answered.
 
-    Stock Django is asked without CONN_MAX_AGE only: with it, it never closes the connection of a request, and
-    PostgreSQL soon has too many clients.
+    Stock Django is asked without CONN_MAX_AGE only: with it, it leaves a connection behind each request, and PostgreSQL
+    soon has too many clients.
     """
     sites = serve(max_age=max_age)
     if max_age == "None":

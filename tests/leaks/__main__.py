@@ -2,14 +2,18 @@
 The leak oracle: ``python -m tests.leaks``.
 
 Interleaved requests, each with a canary of its own, to stock Django, to Onehop, and to naive variants of Onehop that
-must be caught. Exit code 0: nothing found; 1: a leak, a loss, or a naive variant that was not caught; 2: not run.
+must be caught. Exit code 0: nothing found; 1: a leak, a loss, or a naive variant that was not caught; 2: not run, or
+ended by Ctrl-C, with the figures so far.
 """
 
 import json
 import platform
 import secrets
+import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,13 +35,17 @@ SHARES = {
 }
 STOCK = ("stock", "stock WSGI")
 NAIVE = ("naive: hooks inline", "naive: raw threads", "naive: bare hop", "naive: module globals")
-FEWEST = 300
-"""Fewest requests to stock Django, and to each naive variant."""
-MOST_FOR_STOCK = 6_000
+FEWEST_FOR_STOCK, FEWEST_FOR_NAIVE = 300, 120
+MOST_FOR_STOCK = 20_000
 MOST_FOR_NAIVE = 2_400
+ATTEMPTS = 3
+"""So often the naive variants are sent requests, as long as there is a kind of store that was not caught in any."""
+OF_ONE_SHAPE = 15
+"""Requests to stock Django of each of the shapes that are sent often."""
 WIDTH = 140
 SHARD = 20_000
 """Most requests of one process."""
+LINE_EVERY_S = 30
 
 
 @click.command(help=__doc__)
@@ -46,6 +54,7 @@ SHARD = 20_000
 @click.option("--seed", type=int, help="Repeats a run: the same requests in the same order, not the same timing.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures here.")
 def main(requests, jobs, seed, json_file):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job of a shell's background ignores it
     seed = secrets.randbelow(10**6) if seed is None else seed
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(
@@ -76,14 +85,20 @@ def run(requests, jobs, seed, console):
     """Run everything: stock Django first, because it says what has to be seen. Return reports and failures."""
     reports, failures = {}, []
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    few = max(requests // 5, FEWEST)
-    first = [(name, name, min(few, MOST_FOR_STOCK), 0) for name in STOCK]
-    then = [(name, "stock", min(few, MOST_FOR_NAIVE), 0) for name in NAIVE] + list(_shards_of(requests))
-    with Children(seed) as children, Progress(*columns, console=console) as progress:
-        bars = {}
-        for name, _, count, _ in [*first, *then]:
-            bars.setdefault(name, progress.add_task(name, total=0))
-            progress.update(bars[name], total=progress.tasks[bars[name]].total + count)
+    few = requests // 5
+    for_stock = min(max(few, FEWEST_FOR_STOCK), MOST_FOR_STOCK)
+    for_naive = min(max(few, FEWEST_FOR_NAIVE), MOST_FOR_NAIVE)
+    first = [(name, name, for_stock, 0) for name in STOCK]
+    naive = [[(name, "stock", for_naive, attempt) for name in NAIVE] for attempt in range(ATTEMPTS)]
+    children = Children(seed, for_stock // (2 * OF_ONE_SHAPE))
+    bars = {}
+    with _ended_by_ctrl_c(children), children, Progress(*columns, console=console) as progress, _lines_of(progress):
+
+        def expect(parts):
+            for name, _, count, _ in parts:
+                if name not in bars:
+                    bars[name] = progress.add_task(name, total=0)
+                progress.update(bars[name], total=progress.tasks[bars[name]].total + count)
 
         def one(name, baseline, count, shard):
             before = 0
@@ -101,15 +116,61 @@ def run(requests, jobs, seed, console):
                 if report is not None:
                     reports.setdefault(name, []).append(report)
 
-        with ThreadPoolExecutor(jobs) as threads:
-            try:
-                list(threads.map(lambda part: one(*part), first))
-                if not failures:
-                    list(threads.map(lambda part: one(*part), then))
-            except KeyboardInterrupt:
-                failures.append("Ctrl-C; these are the figures so far")
-                children.end()
-    return {name: merge(parts) for name, parts in reports.items()}, failures
+        def send(parts):
+            with ThreadPoolExecutor(jobs) as threads:
+                list(threads.map(lambda part: one(*part), parts))
+            return {name: merge(found) for name, found in reports.items()}
+
+        shards = list(_shards_of(requests))
+        expect([*first, *naive[0], *shards])
+        merged = send(first)
+        if not failures:
+            merged = send([*naive[0], *shards])
+        for more in naive[1:]:
+            if failures or children.ended or not Verdict(merged, NAIVE).uncaught:
+                break
+            expect(more)
+            merged = send(more)
+        if children.ended:
+            failures.append("Ctrl-C; these are the figures so far")
+    return merged, failures
+
+
+@contextmanager
+def _ended_by_ctrl_c(children):
+    """Have Ctrl-C, and ``kill -INT`` also in a job of a shell's background, end the children with what they have."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: children.end())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _lines_of(progress):
+    """Print a line now and then, where no bar can be seen."""
+    over = threading.Event()
+
+    def tell():
+        while not over.wait(LINE_EVERY_S):
+            tasks = progress.tasks
+            done, total = sum(task.completed for task in tasks), sum(task.total for task in tasks)
+            click.echo(f"{progress.get_time() - begun:.0f} s: {done:,.0f} of {total:,.0f} requests", err=True)
+
+    begun = progress.get_time()
+    if sys.stderr.isatty() or progress.console.quiet:
+        yield
+        return
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 def _shards_of(requests):

@@ -1,9 +1,9 @@
 """
 Send interleaved requests to one contender, in a process of its own, and print what was seen.
 
-``python -m tests.leaks.child NAME REQUESTS SEED FILE``: a line of JSON for each batch, then one with the report.
-FILE holds the steady cells: a baseline writes them, the others read them. SIGTERM ends it after the batch, with the
-report.
+``python -m tests.leaks.child NAME REQUESTS SEED SHARD OFTEN FILE``: a line of JSON for each batch, then one with the
+report. Half of the requests are of a few shapes, OFTEN of them, the same for all contenders. FILE holds the steady
+cells: a baseline writes them, the others read them. SIGTERM ends it after the batch, with the report.
 """
 
 import asyncio
@@ -25,16 +25,18 @@ BATCH = 600
 WATCHED = 3
 """In every third batch, requests write rows, and the packages watch."""
 SHARE_OF_WRITING = 0.16
+SHARE_OF_OFTEN = 0.5
 GONE_AFTER_S = 0.002
 
 
 def main():
-    name, requests, seed, steady_file = sys.argv[1:]
+    name, requests, seed, shard, often, steady_file = sys.argv[1:]
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _set_up()
-    print(json.dumps(_run(name, int(requests), seed, Path(steady_file), ended)), flush=True)
+    draw = seed, shard, int(often)
+    print(json.dumps(_run(name, int(requests), draw, Path(steady_file), ended)), flush=True)
 
 
 def _set_up():
@@ -47,8 +49,8 @@ def _set_up():
     for noisy in ("django.request", "asyncio", "onehop", "concurrent.futures"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL + 1)
 
+    from django.apps import apps
     from django.contrib.auth.models import User
-    from django.core.management import call_command
     from django.db import connection
 
     from tests.leaks.middleware import USER_BY_NAME
@@ -56,12 +58,14 @@ def _set_up():
 
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA journal_mode = WAL")
-    call_command("migrate", verbosity=0, interactive=False, run_syncdb=True)
+    with connection.schema_editor() as editor:
+        for model in apps.get_models():
+            editor.create_model(model)
     User.objects.bulk_create(User(username=f"user-{number}", password="!") for number in range(USERS))
     USER_BY_NAME.update((user.username, user) for user in User.objects.all())
 
 
-def _run(name, requests, seed, steady_file, ended):
+def _run(name, requests, draw, steady_file, ended):
     from django.db import connections
 
     from tests import asgi
@@ -71,8 +75,8 @@ def _run(name, requests, seed, steady_file, ended):
     from tests.leaks.views import WRITING_VIEWS
 
     contender = CONTENDERS[name]
-    tally = Tally(None if contender.is_stock else frozenset(json.loads(steady_file.read_text())))
-    make_ticket = _ticket_maker(random.Random(f"{seed} {name}"), contender.is_wsgi)
+    tally = Tally(None if contender.is_stock else json.loads(steady_file.read_text()))
+    make_ticket = _ticket_maker(name, contender.is_wsgi, *draw)
     send_all = _send_wsgi if contender.is_wsgi else _send_asgi
     cookies = _cookies()
     applications = contender.applications()
@@ -97,7 +101,7 @@ def _run(name, requests, seed, steady_file, ended):
     return {**tally.report(), **spent, "threads": counts["threads"]}
 
 
-def _ticket_maker(rng, is_wsgi):
+def _ticket_maker(name, is_wsgi, seed, shard, often):
     """Return a function that makes the next ticket; one for a batch that is watched may write rows."""
     from tests.leaks import stores
     from tests.leaks.middleware import PUTTERS, WEIGHTS
@@ -109,17 +113,31 @@ def _ticket_maker(rng, is_wsgi):
     writing = [("rows", view) for view in WRITING_VIEWS]
     bits = [bit for bit, _ in stores.PUT_BY_SYNC_CODE.stores]
     memory = stores.IN_MEMORY.mask
+
+    def shape_of(rng, sites, known):
+        stack, view = rng.choice(sites)
+        return Shape(stack, view, rng.choice(PUTTERS[stack]), known)
+
+    for_all = random.Random(seed)
+    sent_often = [shape_of(for_all, light, known=True) for _ in range(often)]
+    rng = random.Random(f"{seed}.{shard} {name}")
     number = 0
 
     def make(watched):
         nonlocal number
         number += 1
-        stack, view = rng.choice(writing if watched and rng.random() < SHARE_OF_WRITING else light)
-        known = rng.random() < 0.5
-        puts = sum(bits) if rng.random() < 0.5 else rng.choice(bits)
-        if stack not in ("database", "rows"):
+        puts = sum(bits)
+        if watched and rng.random() < SHARE_OF_WRITING:
+            shape = shape_of(rng, writing, known=rng.random() < 0.5)
+        elif rng.random() < SHARE_OF_OFTEN:
+            shape = rng.choice(sent_often)
+        else:
+            shape = shape_of(rng, light, known=rng.random() < 0.5)
+            if rng.random() < 0.5:
+                puts = rng.choice(bits)
+        if shape.stack not in ("database", "rows"):
             puts &= memory
-        return Ticket(number, Shape(stack, view, rng.choice(PUTTERS[stack]), known), puts if known else 0)
+        return Ticket(number, shape, puts if shape.known else 0)
 
     return make
 

@@ -2,11 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,13 +21,19 @@ class Failed(Exception):
 
 
 class Children:
-    """The processes of one run, and the folder for what they tell each other."""
+    """
+    The processes of one run, and the folder for what they tell each other.
 
-    def __init__(self, seed):
-        self.seed = seed
+    Attributes:
+        often: How many shapes of request each contender is sent often.
+        ended: True when the run is to end.
+    """
+
+    def __init__(self, seed, often):
+        self.seed, self.often = seed, often
         self._folder = tempfile.TemporaryDirectory(prefix="onehop-leaks-")
         self._running = set()
-        self._ended = False
+        self.ended = False
 
     def __enter__(self):
         return self
@@ -48,14 +54,15 @@ class Children:
             told: Called with how many requests are done, from time to time.
 
         Returns:
-            The report; None when the run has been ended before it began.
+            The report; None when the run has been ended before it sent anything.
 
         Raises:
             Failed: The process failed, or hangs.
         """
         steady = Path(self._folder.name, baseline)
-        command = [sys.executable, "-m", "tests.leaks.child", name, str(requests), f"{self.seed}.{shard}", str(steady)]
-        if self._ended:
+        command = [sys.executable, "-m", "tests.leaks.child", name, str(requests), str(self.seed), str(shard)]
+        command += [str(self.often), str(steady)]
+        if self.ended:
             return None
         with self._started(command) as (process, errors):
             line = "{}"
@@ -63,13 +70,15 @@ class Children:
                 for line in process.stdout:
                     fed()
                     told(json.loads(line).get("done", requests))
-            if process.wait() or "canaries" not in line:
+            if process.wait() == -signal.SIGTERM and self.ended:
+                return None
+            if process.returncode or "canaries" not in line:
                 raise Failed(f"{name}: the process failed ({process.returncode}). {_last_of(errors)}")
             return json.loads(line)
 
     def end(self):
         """Have all processes end after the batch they are at, and report; start none."""
-        self._ended = True
+        self.ended = True
         for process in list(self._running):
             process.terminate()
 
@@ -86,6 +95,8 @@ class Children:
                 start_new_session=True,  # Ctrl-C is ours
             )
             self._running.add(process)
+            if self.ended:  # meanwhile
+                process.terminate()
             try:
                 yield process, errors
             finally:
@@ -129,7 +140,8 @@ def merge(reports):
     for report in reports:
         for key, value in report.items():
             if isinstance(value, dict):
-                total[key] = dict(Counter(total.get(key, {})) + Counter(value))
+                before = total.get(key, {})
+                total[key] = {each: before.get(each, 0) + value.get(each, 0) for each in {**before, **value}}
             elif isinstance(value, list):
                 total[key] = (total.get(key, []) + value)[:MOST_EXAMPLES]
             else:

@@ -6,6 +6,9 @@ from django.db import connection
 from tests.leaks.models import Note
 from tests.leaks.packages import PRESENT
 
+SOURCES = [*PRESENT, *(["django-easy-audit, requests"] if "django-easy-audit" in PRESENT else [])]
+"""What writes rows, as ``written`` names it."""
+
 
 def written():
     """Yield each row as package, canary of the note, name of the user it gives (None: nobody)."""

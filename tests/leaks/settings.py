@@ -7,7 +7,6 @@ from tests.project.settings import DATABASES, INSTALLED_APPS
 INSTALLED_APPS = [*INSTALLED_APPS, *APPS, "tests.leaks"]
 ROOT_URLCONF = "tests.leaks.views"
 MIDDLEWARE = []
-MIGRATION_MODULES = {app.rpartition(".")[2]: None for app in INSTALLED_APPS}  # only the tables
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -2,19 +2,23 @@
 What was seen, added up: canaries read, leaks, and what stock Django always saw and the contender did not.
 
 A *cell* is one store at one place of one shape of request. It is *steady* when stock Django saw the own canary there
-every time; there, the contender must see it every time, too.
+every time, and often enough; there, the contender must see it every time, too, and must come there at all.
 """
 
 import re
 from collections import Counter
 
-from tests.leaks import stores
+from tests.leaks import rows, stores
 
-FEWEST = 2
-"""A cell that was seen less often is not steady."""
+FEWEST = 10
+ONE_IN = 1000
+"""A cell that was seen less often, or in fewer of the requests, is not steady."""
+SURELY_SOUGHT = 40
+"""A contender that was to come to a cell so often, going by its number of requests, and never came, has lost it."""
 MOST_EXAMPLES = 12
 
 BITS = {name: 1 << number for number, name in enumerate(stores.NAMES)}
+ROWS = [f"row of {source}" for source in rows.SOURCES]
 PUT_BY_OTHERS = sum(BITS[store.name] for store in stores.BY_OTHERS)
 STAMPS = {"log record factory": "thread local", "log record filter": "context variable"}
 """Stores that show what is in another one."""
@@ -24,7 +28,12 @@ LISTED = re.compile(r"^outer hybrid, .*: hybrid: (in|out): (thread .*|log record
 
 
 class Tally:
-    """The sums of one contender, or of a part of its requests."""
+    """
+    The sums of one contender, or of a part of its requests.
+
+    Attributes:
+        steady: How often stock Django came to each steady cell, per request; None for stock Django itself.
+    """
 
     def __init__(self, steady):
         self.steady = steady
@@ -61,20 +70,21 @@ class Tally:
             tickets: By canary, those that were to write.
             written: Package, canary and user's name of each row.
         """
-        authors = {}
+        authors = {kind: set() for kind in ROWS}  # one that has written nothing has lost its rows, too
         for package, canary, user in written:
             ticket = tickets.get(canary)
             kind = f"row of {package}"
             self.rows[kind] += 1
-            authors.setdefault(kind, set()).add(canary)
+            authors[kind].add(canary)
             if ticket is None or user not in (None, ticket.user):
                 self._add_leak(kind, f"{kind}: note {canary} was made by {user}")
             elif ticket.user is not None:
-                self._row_cells[ticket.shape, kind, user is not None] += 1
+                self._row_cells[ticket.shape.view, kind, user is not None] += 1
                 self.canaries[kind] += user is not None
         for kind, canaries in authors.items():
-            for canary in tickets.keys() - canaries:
-                self._row_cells[tickets[canary].shape, kind, False] += 1
+            for canary, ticket in tickets.items():
+                if ticket.user is not None and canary not in canaries:
+                    self._row_cells[ticket.shape.view, kind, False] += 1
 
     def _add_leak(self, kind, example):
         self.leaks[kind] += 1
@@ -92,8 +102,8 @@ class Tally:
                     cell = f"{_label(shape)}: {place}: {name}"
                     sought[cell] += count
                     seen[cell] += count if own & bit else 0
-        for (shape, kind, own), count in self._row_cells.items():
-            cell = f"{_label(shape)}: {kind}"
+        for (view, kind, own), count in self._row_cells.items():
+            cell = f"rows, {view}: {kind}"
             sought[cell] += count
             seen[cell] += count if own else 0
         return seen, sought
@@ -101,29 +111,36 @@ class Tally:
     def report(self):
         """Return all figures, as JSON has them."""
         seen, sought = self.cells()
+        canaries = Counter({**dict.fromkeys([*stores.NAMES, *ROWS], 0), **self.canaries})
         for (_, _, own, _), count in self.looks.items():
             for name, bit in BITS.items():
                 if own & bit:
-                    self.canaries[name] += count
-        compared = (self.steady or frozenset()) & sought.keys()
+                    canaries[name] += count
+        steady = self.steady or {}
+        compared = steady.keys() & sought.keys()
+        expected = {cell: round(steady[cell] * self.requests) for cell in steady.keys() - sought.keys()}
         lost = {cell: sought[cell] - seen[cell] for cell in compared if seen[cell] < sought[cell]}
         return {
             "requests": self.requests,
             "reads": self.reads,
-            "canaries": dict(self.canaries),
+            "canaries": canaries,
             "rows": dict(self.rows),
             "leaks": dict(self.leaks),
             "lost": {cell: count for cell, count in lost.items() if not LISTED.match(cell)},
             "listed": {cell: count for cell, count in lost.items() if LISTED.match(cell)},
             "compared": len(compared),
+            "unsought": {cell: count for cell, count in expected.items() if count >= SURELY_SOUGHT},
             "odd": dict(self.odd),
             "examples": self.examples,
         }
 
     def steady_cells(self):
-        """Return the cells where the own canary was seen every time."""
+        """Return the cells where the own canary was seen every time, each with how often that was, per request."""
         seen, sought = self.cells()
-        return [cell for cell, count in sought.items() if count >= FEWEST and seen[cell] == count]
+        fewest = max(FEWEST, self.requests // ONE_IN)
+        return {
+            cell: count / self.requests for cell, count in sought.items() if count >= fewest and seen[cell] == count
+        }
 
 
 def _label(shape):

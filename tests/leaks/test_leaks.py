@@ -1,5 +1,7 @@
 """No request sees the canary of another one, and none loses its own; a naive runner does both, and is caught."""
 
+import asyncio
+import contextvars
 import threading
 
 import pytest
@@ -13,7 +15,7 @@ from tests.leaks.__main__ import NAIVE, SHARES, STOCK, run
 from tests.leaks.packages import ALL, MISSING, PRESENT
 from tests.leaks.verdict import ALWAYS_OWN, ENOUGH, Verdict
 
-REQUESTS = 1000
+REQUESTS = 400
 SEED = 1
 
 
@@ -44,7 +46,7 @@ def test_nothing_is_lost_that_stock_django_keeps(verdict, name):
     """Where stock Django always saw a request's own canary, it is seen every time."""
     report = verdict.reports[name]
 
-    assert report["lost"] == {}
+    assert report["lost"] == report["unsought"] == {}
     assert report["compared"] > 100
 
 
@@ -62,7 +64,8 @@ def test_every_kind_of_store_is_seen_to_hold_the_own_canary(verdict):
 
 def test_every_kind_of_store_is_seen_to_leak(verdict):
     """Each is caught in at least one naive variant, but for those that a request cannot share."""
-    assert {kind for kind, caught in verdict.caught.items() if not caught} <= ALWAYS_OWN.keys()
+    assert verdict.uncaught == []
+    assert ALWAYS_OWN.keys() <= verdict.caught.keys()
 
 
 @pytest.mark.parametrize("package", [package.name for package in ALL])
@@ -90,11 +93,11 @@ def test_packages_that_are_missing_are_named():
 
 
 def report_of(**figures):
-    empty = {"requests": ENOUGH, "canaries": {"kind": 1}, "leaks": {}, "lost": {}, "odd": {}, "examples": []}
-    return {**empty, **figures}
+    empty = {"requests": ENOUGH, "canaries": {"kind": 1}, "leaks": {}, "lost": {}, "unsought": {}, "odd": {}}
+    return {**empty, "examples": [], **figures}
 
 
-@pytest.mark.parametrize("what", ["leaks", "lost", "odd"])
+@pytest.mark.parametrize("what", ["leaks", "lost", "unsought", "odd"])
 def test_whatever_is_found_in_onehop_is_a_fault(what):
     """One leak, one loss, one answer that no view gives."""
     reports = {"onehop": report_of(**{what: {"kind": 1}}), "naive": report_of(leaks={"kind": 1})}
@@ -106,17 +109,20 @@ def test_a_naive_variant_that_leaks_nothing_is_a_fault():
     """Then the oracle shows nothing."""
     reports = {"onehop": report_of(), "naive": report_of()}
 
-    assert Verdict(reports, ["naive"]).faults == ["naive: not caught: no leak was seen, so the oracle does not see"]
+    assert Verdict(reports, ["naive"]).faults == [
+        "naive: not caught: no leak was seen, so the oracle does not see",
+        "kind: no naive variant was caught here",
+    ]
 
 
 held = threading.local()
 
 
 class Outer(MiddlewareMixin):
-    """Sync code that leaves something for the code inside it."""
+    """Sync code that leaves something for the code inside it, and for whoever comes to its thread next."""
 
     def process_request(self, request):
-        held.name = "own"
+        held.name = request.GET["name"]
 
 
 @sync_and_async_middleware
@@ -125,13 +131,13 @@ def hybrid(get_response):
     if iscoroutinefunction(get_response):
 
         async def middleware(request):
-            seen.append(getattr(held, "name", None))
+            seen[request.GET["name"]] = getattr(held, "name", None)
             return await get_response(request)
 
     else:
 
         def middleware(request):
-            seen.append(getattr(held, "name", None))
+            seen[request.GET["name"]] = getattr(held, "name", None)
             return get_response(request)
 
     return middleware
@@ -141,15 +147,20 @@ def wrapper(get_response):
     return lambda request: get_response(request)
 
 
-seen: list = []
-LISTED = pytest.mark.xfail(strict=True, reason="a hybrid around a sync wrapper runs on the loop, stock's on the thread")
+seen: dict = {}
 
 
-@pytest.mark.parametrize("make", [asgi.stock_application, pytest.param(asgi.onehop_application, marks=LISTED)])
-def test_a_hybrid_around_a_sync_wrapper_sees_what_the_thread_holds(make):
-    """It reads a ``threading.local`` that sync code outside it has set. The one loss that ``tally.LISTED`` lists."""
+@pytest.mark.parametrize(("make", "is_stock"), [(asgi.stock_application, True), (asgi.onehop_application, False)])
+def test_a_hybrid_just_outside_a_sync_wrapper_finds_nothing_on_the_loop(make, is_stock):
+    """Stock finds there what sync code outside it has left on the thread. Deliberate: docs/decisions.md."""
+    application = make(MIDDLEWARE=[f"{__name__}.{name}" for name in ("Outer", "hybrid", "wrapper")])
+    names = [str(number) for number in range(20)]
+
+    async def all_at_once():
+        for some in (names[:10], names[10:]):  # the second ten find the threads of the first
+            await asyncio.gather(*(asgi.request(application, f"/sync/?name={name}") for name in some))
+
     seen.clear()
+    contextvars.Context().run(asyncio.run, all_at_once())
 
-    asgi.get(make(MIDDLEWARE=[f"{__name__}.{name}" for name in ("Outer", "hybrid", "wrapper")]), "/sync/")
-
-    assert seen == ["own"]
+    assert seen == {name: name if is_stock else None for name in names}

@@ -17,8 +17,10 @@ class Verdict:
     Attributes:
         reports: The merged report of each contender.
         faults: Sentences; empty when nothing is wrong with stock Django and Onehop, and every naive variant is caught.
-        blind: Kinds of store in which Onehop was never seen to hold a canary: nothing was shown of them.
+        kinds: For each kind of store that there is, how many own canaries Onehop has read.
+        blind: Those in which Onehop was never seen to hold one: nothing was shown of them.
         caught: For each kind of store, the naive variants that leaked or lost it.
+        uncaught: The kinds that none of them leaked or lost, though it could have.
     """
 
     def __init__(self, reports, naive):
@@ -30,11 +32,14 @@ class Verdict:
         self.caught = {
             kind: [name for name in naive if name in reports and _shows(reports[name], kind)] for kind in kinds
         }
+        self.uncaught = [kind for kind, caught in self.caught.items() if not caught and kind not in ALWAYS_OWN]
         self.faults = [
             f"{name}: {what}"
             for name, report in reports.items()
             for what in (_faults_of_naive(report) if name in naive else _faults_of(report))
         ]
+        if all(name in reports and reports[name]["requests"] >= ENOUGH for name in naive):
+            self.faults += [f"{kind}: no naive variant was caught here" for kind in self.uncaught]
 
 
 def _shows(report, kind):
@@ -46,6 +51,8 @@ def _faults_of(report):
         yield f"{count} leaks in {kind}; {next(iter(report['examples']), '')}"
     for cell, count in report["lost"].items():
         yield f"lost {count} times: {cell}"
+    for cell, count in report["unsought"].items():
+        yield f"came there never, not about {count} times: {cell}"
     for what, count in report["odd"].items():
         yield f"answered otherwise {count} times: {what}"
 

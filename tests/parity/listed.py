@@ -13,7 +13,8 @@ from typing import Any
 
 import django
 
-from tests.parity.recorder import ErrorPoint
+from tests.parity.nouns import Spec
+from tests.parity.recorder import ErrorPoint, Point
 
 LISTED = []
 
@@ -60,10 +61,7 @@ def expected_of(case, request, stock, onehop, used):
 def errors_on_the_request_thread(case, request, stock, onehop):
     threads = {point.thread for point in stock.points if not isinstance(point, ErrorPoint)}
     place = "thread 0" if "thread 0" in threads else "other"
-    points = [
-        point._replace(thread=place) if isinstance(point, ErrorPoint) and point.thread == "other" else point
-        for point in stock.points
-    ]
+    points = [point._replace(thread=place) if point.thread == "other" else point for point in stock.points]
     return replace(stock, points=points)
 
 
@@ -84,11 +82,13 @@ def contexts_after_fewer_crossings(case, request, stock, onehop):
     theirs, ours = contexts_of(stock.error), contexts_of(onehop.error)
     same_ends = theirs[0] == ours[0] and theirs[-1]["error"] == ours[-1]["error"]
     none_lost = {each["error"] for each in theirs} <= {each["error"] for each in ours}
-    return replace(stock, error=onehop.error) if same_ends and none_lost else stock
+    raised = {each["error"] for each in theirs + contexts_of(stock.origin)} | HANDLED
+    none_invented = {each["error"] for each in ours} <= raised
+    return replace(stock, error=onehop.error) if same_ends and none_lost and none_invented else stock
 
 
 def contexts_of(error):
-    """Return an exception and those it was raised in, without their links, outermost first."""
+    """Return an exception and those it was raised in, without their links, outermost first; nothing of None."""
     chain = []
     while error is not None:
         chain.append({**error, "context": None})
@@ -125,6 +125,8 @@ def items_before_a_failing_one(case, request, stock, onehop):
     if not all(message["more_body"] for message in sent) or not b"onetwo".startswith(plain_of(onehop.messages)):
         return stock
     if request.send_fails_at == len(onehop.messages):
+        if not fails(onehop, CLIENT_IS_GONE):
+            return stock
         return replace(stock, messages=stock.messages + sent, error=onehop.error)
     if plain_of(onehop.messages) != b"onetwo":
         return stock
@@ -133,15 +135,24 @@ def items_before_a_failing_one(case, request, stock, onehop):
     return replace(stock, messages=stock.messages + sent, error=error)
 
 
+CLIENT_IS_GONE = "OSError('the client is gone',)"
+"""What ``send`` raises."""
 NOT_ASYNC = """TypeError("'async for' requires an object with __aiter__ method, got map",)"""
 """What Django's own code raises, and handles, to find out that an iterator is sync."""
+NO_SESSION = """AttributeError("'ASGIRequest' object has no attribute 'session'",)"""
+HANDLED = {NOT_ASYNC, NO_SESSION}
+"""What Django's own code handles by raising another; stock Django's crossings may have overwritten it early."""
 
 
 @entry("When send raises, no further item is taken from a sync iterator.", "docs/streams.md")
 def items_that_nobody_gets_are_not_made(case, request, stock, onehop):
-    if request is None or request.send_fails_at is None:
+    if request is None or len(onehop.messages) != request.send_fails_at:
         return stock
-    made = [point for point in stock.points if point.what != "item" or point in onehop.points]
+    items = [point for point in stock.points if point.what == "item"]
+    taken = [point for point in items if point in onehop.points]
+    if taken != items[: len(taken)]:
+        return stock
+    made = [point for point in stock.points if point.what != "item" or point in taken]
     last = {point.who: point.details[0] for point in onehop.points if point.what == "item"}
     points = [
         point._replace(values=(f"{point.who} item {last[point.who]}", *point.values[1:]))
@@ -184,14 +195,40 @@ def closed_after_an_exception(case, request, stock, onehop):
         return stock
     same = len(stock.points)
     closing = onehop.points[same:]
-    once = len({(each.who, each.what) for each in closing}) == len(closing)
-    if not once:
+    closed = {(each.who, each.what) for each in closing}
+    once = len(closed) == len(closing)
+    if not (once and closed <= CLOSING and onehop.points[:same] == stock.points):
         return stock
-    if onehop.points[:same] != stock.points or not all((each.who, each.what) in CLOSING for each in closing):
-        return stock
-    return replace(stock, points=stock.points + closing)
+    missing = [Point(*each, ("is owed",), None, ()) for each in sorted(owed(case, request, stock) - closed)]
+    return replace(stock, points=stock.points + closing + missing)
 
 
+def owed(case, request, stock):
+    """Return what has to be closed behind an exception that stock Django let leave the handler."""
+    due = {("request_finished", point.what) for point in stock.points if point.who == "request_started"}
+    if is_plain(case, request, stock) and fails(stock, CLIENT_IS_GONE):
+        due |= CLOSES.get(case.site.views[request.to].does, lambda who: set())(f"view {request.to}")
+    return due - {(point.who, point.what) for point in stock.points}
+
+
+def is_plain(case, request, stock):
+    """Tell whether what is sent is what the view has answered, whatever the settings."""
+    if not any(point.what == "view" for point in stock.points) or any(
+        isinstance(each, ErrorPoint) for each in stock.points
+    ):
+        return False
+    if not isinstance(request.to, int) or case.site.prefixed or case.site.views[request.to].decorators:
+        return False
+    if request.scope or request.headers or request.method not in ("GET", "POST") or request.body:
+        return False
+    hooks_only = all(isinstance(each, Spec) and each.kind == "hooks" for each in case.site.stack)
+    return hooks_only and all(does == "pass" for each in case.site.stack for does in each.hooks.values())
+
+
+CLOSES = {
+    "closers": lambda who: {(who, f"closer {number}") for number in (1, 2, 3)},
+    "file": lambda who: {("file", "close")},
+}
 CLOSING = {
     ("request_finished", "sync"),
     ("request_finished", "async"),
@@ -212,10 +249,14 @@ def marks_on_the_request(case, request, stock, onehop):
 
 @entry("A thread that user code has left something on is retired, which a DEBUG record says.", "docs/lanes.md")
 def retired_threads(case, request, stock, onehop):
+    ours = [each for each in case.site.stack if isinstance(each, Spec)]
+    if request is None or not any("threading.local" in each.touches for each in (*ours, *case.site.views)):
+        return stock
     logs = list(stock.logs)
     for at, each in enumerate(onehop.logs):
         if each[:2] == ("onehop", "DEBUG") and each[2].startswith("A request thread was retired: a tests.parity"):
             logs.insert(at, each)
+            break
     return replace(stock, logs=logs)
 
 
@@ -242,10 +283,19 @@ def closed_in_the_context_of_the_request(case, request, stock, onehop):
     if django.VERSION >= (6, 1):
         return stock
     points = [
-        theirs._replace(values=(*ours.values[:2], *theirs.values[2:])) if is_closing(theirs) else theirs
-        for theirs, ours in zip_longest(stock.points, onehop.points[: len(stock.points)], fillvalue=NOTHING)
+        theirs._replace(values=(*ours.values[:2], *theirs.values[2:]))
+        if is_closing(theirs) and set(ours.values[:2]) <= values_of(stock.points[:at])
+        else theirs
+        for at, (theirs, ours) in enumerate(
+            zip_longest(stock.points, onehop.points[: len(stock.points)], fillvalue=NOTHING)
+        )
     ]
     return replace(stock, points=points)
+
+
+def values_of(points):
+    """Return what these points saw in the variable and the ``Local``, or their code may have put there."""
+    return {None}.union(*[(*point.values[:2], point.who) for point in points])
 
 
 def is_closing(point):

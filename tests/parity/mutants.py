@@ -75,7 +75,6 @@ def context_variables_are_lost_on_a_hop():
 
 
 async def _nothing_comes_back(hop, function, *arguments):
-
     return await asyncio.create_task(hop(function, *arguments))
 
 

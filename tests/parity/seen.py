@@ -105,10 +105,19 @@ class Watch:
 
 
 def name_threads(points):
-    """Name each thread by the order in which user code came to it; error handling comes after that."""
+    """
+    Name each thread by the order in which user code came to it.
+
+    One that only error handling came to is "other", also if that opened a connection there.
+    """
     names = {"loop": "loop", "where it may be": "where it may be"}
+    handling_errors = set()
     for point in points:
-        if not isinstance(point, ErrorPoint) and isinstance(point.thread, int):
+        if isinstance(point, ErrorPoint):
+            handling_errors.add(point.thread)
+        elif point.who == "connection_created" and point.thread in handling_errors:
+            continue
+        elif isinstance(point.thread, int):
             names.setdefault(point.thread, f"thread {len(names) - 2}")
     return [point._replace(thread=names.get(point.thread, "other")) for point in points]
 

@@ -61,12 +61,19 @@ def test_an_improvement_is_let_pass_by_its_entry_alone(world, monkeypatch, name)
     counts = compare.Counts()
     compare.compare(CASES[name], world, counts)
     if name in RACES:
+        assert_sync_receivers_come_first(seen.run(CASES[name], world, seen.make_onehop))
         return
     assert counts.used[name]
 
     monkeypatch.setattr(listed, "LISTED", [entry for entry in listed.LISTED if str(entry) != name])
     with pytest.raises(compare.Difference):
         compare.compare(CASES[name], world)
+
+
+def assert_sync_receivers_come_first(onehop):
+    points = [point for one in onehop for point in one.points]
+    for signal in ("request_started", "request_finished"):
+        assert [point.what for point in points if point.who == signal] == ["sync", "async"]
 
 
 def test_the_end_of_a_cut_short_generator_sees_what_its_items_saw(world):

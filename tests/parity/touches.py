@@ -14,6 +14,7 @@ from tests.parity import recorder
 from tests.parity.recorder import local, note, token_variable, variable
 
 logger = logging.getLogger("project")
+WAIT_S = 0.0005
 
 
 def set_variable(who, request):
@@ -34,10 +35,8 @@ def set_own(who, request):
 
 
 def wait(who, request):
-    time.sleep(0)
-    event = threading.Event()
-    event.set()
-    event.wait()
+    time.sleep(WAIT_S)
+    threading.Event().wait(WAIT_S)
 
 
 def query(who, request):

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from tests.process import START_S
 from tests.soak.contender import make_folder
 from tests.watchdog import watchdog
 
@@ -13,6 +14,14 @@ def bytecode(tmp_path_factory):
     """Have all servers share what the first one has compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("pycache")))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patience():
+    """Let the watchdog wait longer than the start of two servers may take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.watchdog.TEST_TIMEOUT_S", 3 * START_S)
         yield
 
 

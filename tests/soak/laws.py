@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+CENSUS = " alive"
+"""How the names of a census end, which is not part of each state."""
+
 
 class Law(NamedTuple):
     """
@@ -16,8 +19,10 @@ class Law(NamedTuple):
     right: str | None = None
 
     def broken(self, state):
-        """Return what is wrong, in words; empty if the law holds. A census is not part of each state."""
-        left, right = state.get(self.left, 0), state.get(self.right, 0)
+        """Return what is wrong, in words; empty if the law holds, or is about a census and the state has none."""
+        if self.left.endswith(CENSUS) and self.left not in state:
+            return ""
+        left, right = state[self.left], state[self.right] if self.right else 0
         if left == right:
             return ""
         return f"{self.left} {left:,}, " + (f"{self.right} {right:,}" if self.right else "not 0")

@@ -26,6 +26,7 @@ from onehop.run.greenlets import WrapperGreenlet
 from onehop.run.lease import Lease
 from onehop.run.stream import Stream
 from onehop.run.threads import pool
+from tests.soak.laws import CENSUS
 
 OURS = (*(os.path.dirname(module.__file__) for module in (asgiref, django, onehop)), os.path.dirname(__file__))
 KINDS = {
@@ -36,8 +37,14 @@ KINDS = {
     "responses": HttpResponseBase,
 }
 
+COUNTED = (
+    *("calls begun", "calls ended", "started", "finished", "leases taken", "leases returned"),
+    *("responses made", "responses closed", "responses closed again"),
+    *("streams entered", "streams left", "bodies opened", "bodies closed"),
+)
+
 _lock = threading.RLock()  # the garbage collector may close a body while it is held
-_counts = Counter()
+_counts = dict.fromkeys(COUNTED, 0)
 
 
 def count(name):
@@ -144,7 +151,7 @@ def census():
     counts = Counter(map(type, gc.get_objects()))
     told = {"objects": counts.total(), "blocks": sys.getallocatedblocks()}
     for name, kind in KINDS.items():
-        told[f"{name} alive"] = sum(count for each, count in counts.items() if issubclass(each, kind))
+        told[f"{name}{CENSUS}"] = sum(count for each, count in counts.items() if issubclass(each, kind))
     return told
 
 

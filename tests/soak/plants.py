@@ -1,4 +1,4 @@
-"""Leaks to plant, one for each law: ``SOAK_PLANTS`` names those that each call of the site's async view makes."""
+"""Leaks to plant, at least one for each law: ``SOAK_PLANTS`` names those that a call of the site's async view makes."""
 
 import asyncio
 import os
@@ -10,6 +10,8 @@ from django.http import HttpResponse
 
 from onehop.run.greenlets import WrapperGreenlet
 from onehop.run.lease import Lease
+from onehop.run.stream import Stream
+from onehop.run.threads import pool
 from tests.soak.ledger import count
 
 kept = []
@@ -58,6 +60,40 @@ def _lease(request):
     kept[-1].submit(int)
 
 
+class _Waiter:
+    """What waits for a thread again as soon as it has given back the one that it was granted."""
+
+    is_urgent = False
+
+    def wait(self):
+        if not pool._waiting:
+            pool._waiting.append(self)
+        asyncio.get_running_loop().call_later(0.02, self.wait)
+
+    def grant(self, thread):
+        count("leases taken")
+        pool.announce()
+        pool.give_back(thread)
+
+
+def _waiting_lease(request):
+    if not pool._waiting:
+        _Waiter().wait()
+
+
+def _call(request):
+    count("calls begun")
+
+
+def _sent_stream(request):
+    kept.append(Stream(iter(())))
+
+
+def _closed_response(request):
+    kept.append(HttpResponse())
+    kept[-1].close()
+
+
 def _task(request):
     async def stay():
         await asyncio.Event().wait()
@@ -92,6 +128,10 @@ PLANTS = {
     "a dropped body": _dropped_body,
     "a file": _file,
     "a lease": _lease,
+    "a waiting lease": _waiting_lease,
+    "a call": _call,
+    "a sent stream": _sent_stream,
+    "a closed response": _closed_response,
     "a task": _task,
     "a greenlet": _greenlet,
     "a request": _request,

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.soak.trend import NEEDED, trend_of
 
+GROWS, FLAT, CANNOT_TELL = "grows", "flat", "cannot tell"
 TITLES = {"onehop": "Onehop", "stock": "stock Django"}
 
 
@@ -47,34 +48,45 @@ def trends_of(record):
     }
 
 
-def grows(figure, ours, stock):
+def verdict(figure, ours, stock):
     """
-    Tell whether a number grows.
+    Tell whether a number grows: ``GROWS``, ``FLAT`` or ``CANNOT_TELL``.
 
-    It does if its slope is above the limit for sure, that is with its whole interval, and also above that of stock
-    Django's: the two intervals do not touch. For memory it is enough that the slope itself is below the limit.
+    It is flat if its slope is not above the limit, or not above stock Django's. Else it grows if that is sure: its
+    whole interval is above the limit, and above that of stock Django.
     """
-    if ours is None or ours.low <= figure.limit or ours.slope < figure.limit:
-        return False
-    return stock is None or ours.low > stock.high
+    if ours is None:
+        return CANNOT_TELL
+    if ours.slope <= figure.limit or (stock is not None and ours.slope <= stock.slope):
+        return FLAT
+    return GROWS if ours.low > max(figure.limit, stock.high if stock else figure.limit) else CANNOT_TELL
 
 
 def growing(record):
-    """Return a sentence for each number of Onehop's that grows; none if memory is traced, which takes memory itself."""
+    """Return a sentence for each number of Onehop's that grows."""
+    return _told(record, GROWS)
+
+
+def unclear(record):
+    """Return a sentence for each number of Onehop's that may grow, or not: the run was too short, or too noisy."""
+    return _told(record, CANNOT_TELL)
+
+
+def _told(record, sought):
+    """Return a sentence for each number with a verdict; none if memory is traced, which takes memory itself."""
     if record.options.traced:
         return []
     trends = trends_of(record)
     stock = trends.get("stock", {})
     return [
-        f"{figure.title}: {ours} an hour, stock Django {stock.get(figure.name)}"
+        f"{figure.title}: {_an_hour(ours)}, stock Django {_an_hour(stock.get(figure.name))}"
         for figure in FIGURES
-        if grows(figure, ours := trends["onehop"][figure.name], stock.get(figure.name))
+        if verdict(figure, ours := trends["onehop"][figure.name], stock.get(figure.name)) == sought
     ]
 
 
-def is_long_enough(record):
-    """Tell whether there are trends at all."""
-    return all(trend is not None for trends in trends_of(record).values() for trend in trends.values())
+def _an_hour(trend):
+    return f"{trend} an hour" if trend else "too short to tell"
 
 
 def versions():
@@ -92,6 +104,7 @@ def as_json(record, found):
         "elapsed_s": record.elapsed_s,
         "warm_up_s": record.warm_up_s,
         "found": found,
+        "unclear": unclear(record),
         "slopes_per_hour": {
             name: {figure: trend and trend._asdict() for figure, trend in each.items()} for name, each in trends.items()
         },
@@ -158,6 +171,9 @@ def notes_of(record, found):
             yield f"{TITLES[name]} allocates most since the warm-up at:"
             yield from (f"  {line}" for line in history.grown)
     yield from (f"Found: {what}." for what in found)
+    doubts = unclear(record)
+    yield from (f"Cannot tell whether it grows: {what}." for what in doubts)
     if not found:
-        end = "nothing grows" if is_long_enough(record) else "the run was too short to tell what grows"
+        growth = "what grows was not looked at" if options.traced else "nothing grows"
+        end = f"{len(doubts)} of {len(FIGURES)} numbers need a longer run" if doubts else growth
         yield f"Nothing found: every law held, every answer was right, {end}."

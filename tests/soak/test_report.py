@@ -5,7 +5,18 @@ import random
 import pytest
 
 from tests.soak.picture import draw
-from tests.soak.report import FIGURES, as_json, growing, grows, trends_of
+from tests.soak.report import (
+    CANNOT_TELL,
+    FIGURES,
+    FLAT,
+    GROWS,
+    as_json,
+    growing,
+    notes_of,
+    trends_of,
+    unclear,
+    verdict,
+)
 from tests.soak.run import Options, Record
 from tests.soak.trend import BINS, NEEDED, Trend, binned, trend_of
 
@@ -63,20 +74,23 @@ def test_bins_are_medians_in_order():
 
 
 @pytest.mark.parametrize(
-    ("figure", "ours", "stock", "growing"),
+    ("figure", "ours", "stock", "said"),
     [
-        (MEMORY, Trend(0.9, 0.1, 1.7, 60), None, False),
-        (MEMORY, Trend(5.0, 0.9, 9.0, 60), None, False),
-        (MEMORY, Trend(5.0, 4.0, 6.0, 60), None, True),
-        (MEMORY, Trend(5.0, 4.0, 6.0, 60), Trend(3.0, 2.0, 4.5, 60), False),
-        (MEMORY, Trend(5.0, 4.0, 6.0, 60), Trend(3.0, 2.0, 3.5, 60), True),
-        (DESCRIPTORS, Trend(0.0, 0.0, 0.0, 60), None, False),
-        (DESCRIPTORS, Trend(1.0, 0.2, 3.0, 60), Trend(0.0, 0.0, 0.0, 60), True),
-        (DESCRIPTORS, None, None, False),
+        (MEMORY, Trend(0.9, 0.1, 1.7, 60), None, FLAT),
+        (MEMORY, Trend(5.0, 0.9, 9.0, 60), None, CANNOT_TELL),
+        (MEMORY, Trend(5.0, 4.0, 6.0, 60), None, GROWS),
+        (MEMORY, Trend(5.0, 4.0, 6.0, 60), Trend(3.0, 2.0, 4.5, 60), CANNOT_TELL),
+        (MEMORY, Trend(5.0, 4.0, 6.0, 60), Trend(3.0, 2.0, 3.5, 60), GROWS),
+        (MEMORY, Trend(5.0, 4.0, 6.0, 60), Trend(7.0, 2.0, 9.0, 60), FLAT),
+        (MEMORY, Trend(5.0, 0.9, 9.0, 60), Trend(-9.0, -9.5, -8.5, 60), CANNOT_TELL),
+        (DESCRIPTORS, Trend(0.0, 0.0, 0.0, 60), None, FLAT),
+        (DESCRIPTORS, Trend(1.0, 0.2, 3.0, 60), Trend(0.0, 0.0, 0.0, 60), GROWS),
+        (DESCRIPTORS, Trend(9.0, 0.0, 90.0, 60), Trend(0.0, 0.0, 0.0, 60), CANNOT_TELL),
+        (DESCRIPTORS, None, None, CANNOT_TELL),
     ],
 )
-def test_what_grows_is_above_the_limit_for_sure_and_above_stock(figure, ours, stock, growing):
-    assert grows(figure, ours, stock) is growing
+def test_what_is_above_the_limit_and_above_stock_is_never_called_flat(figure, ours, stock, said):
+    assert verdict(figure, ours, stock) == said
 
 
 @pytest.fixture
@@ -95,6 +109,21 @@ def test_a_leak_behind_the_warm_up_is_said(record):
 
     assert said.startswith("resident memory (MB): +")
     assert as_json(record, [said])["slopes_per_hour"]["onehop"][MEMORY.name]["low"] > 15
+
+
+def test_a_doubtful_growth_is_not_called_none(record):
+    """Much noise leaves the memory's growth open, and no points leave all open."""
+    samples = record.histories["onehop"].samples
+    for sample, (_, value) in zip(samples, points_of(20.0, noise=40.0, seed=2), strict=True):
+        sample[MEMORY.name] = value
+
+    assert growing(record) == []
+    [doubt] = unclear(record)
+    assert doubt.startswith("resident memory (MB): +")
+    *_, last = notes_of(record, [])
+    assert last.endswith("1 of 7 numbers need a longer run.")
+    samples.clear()
+    assert len(unclear(record)) == len(FIGURES)
 
 
 def test_the_warm_up_does_not_count(record):

@@ -36,7 +36,7 @@ class Outcomes(unittest.TextTestResult):
         super().stopTest(test)
         self.addRequests(test, requests.take())
         with open(os.environ["CONFORMANCE_PROGRESS"], "a") as file:
-            file.write(".")
+            file.write(f"{test.id()}\n")
 
     def addRequests(self, test, seen):
         self.requests += seen
