@@ -11,6 +11,9 @@ from contextlib import contextmanager
 
 from tests.faults.scene import PATIENCE_S, TURNS
 
+STALL_S = 0.3
+"""How long the loop stands still: longer than anything here waits for, but for a hang."""
+
 
 async def turns():
     """Let everything happen on the loop that waits for nothing else."""
@@ -135,7 +138,7 @@ def send_slowly(scene):
 
 
 def stall(scene):
-    time.sleep(1)
+    time.sleep(STALL_S)
 
 
 def recurse(scene):
@@ -144,10 +147,6 @@ def recurse(scene):
 
 def exhaust_memory(scene):
     bytes(1 << 62)
-
-
-def collect(scene):
-    gc.collect()
 
 
 @contextmanager

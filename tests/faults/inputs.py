@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
+from django.test import RequestFactory
 from django.urls import re_path
 
 from tests import asgi
 from tests.faults import site
+from tests.faults.faults import Meanwhile, leave
 from tests.faults.scene import Scene, play
 from tests.project.settings import DEFAULT_MIDDLEWARE
 
@@ -25,7 +27,7 @@ class BadInput:
     is_sudden: bool = False
     is_error: bool = False
 
-    is_odd = False
+    is_odd = sticks = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def read(request):
 
 
 def told(request):
-    return HttpResponse(json.dumps(read(request), default=type_of), content_type="application/json")
+    site.scene.note("view")
+    text = json.dumps(read(request), default=type_of)
+    return site.watched(HttpResponse(text, content_type="application/json"))
 
 
 def type_of(value):
@@ -79,12 +83,17 @@ async def async_read(request):
     return told(request)
 
 
+def measured(request):
+    site.scene.note("view")
+    return site.watched(HttpResponse(f"{len(request.body)} bytes"))
+
+
 def sync_body(request):
-    return HttpResponse(f"{len(request.body)} bytes")
+    return measured(request)
 
 
 async def async_body(request):
-    return HttpResponse(f"{len(request.body)} bytes")
+    return measured(request)
 
 
 for _view in (sync_read, async_read, sync_body, async_body):
@@ -176,7 +185,7 @@ SCOPES = {
 }
 
 HEADERS = {
-    "100,000 times the same": [(b"x-many", b"1")] * 100_000,
+    "200,000 times the same": [(b"x-many", b"1")] * 200_000,
     "an underscore": [(b"x_forwarded_host", b"evil.example"), (b"x_y", b"z")],
     "an empty name": [(b"", b"value")],
     "an empty value": [(b"x-empty", b"")],
@@ -363,7 +372,37 @@ class RenderedToNothing(SimpleTemplateResponse):
         return None
 
 
-kept = HttpResponse("kept")
+kept = {}
+"""What the views of one play return again."""
+
+
+def keep(request):
+    return kept.setdefault("response", HttpResponse("kept"))
+
+
+def of_another_request(request):
+    another = RequestFactory().get("/another/")
+    response = HttpResponse("of another")
+    response._resource_closers.append(another.close)
+    response._handler_class = type(another)
+    return response
+
+
+class BadlyClosed:
+    """Three items, and a ``close`` that fails."""
+
+    def __iter__(self):
+        return iter([b"item"] * 3)
+
+    def close(self):
+        raise OSError("of the iterator's close")
+
+
+def keep_closed(request):
+    response = keep(request)
+    response.close()
+    return response
+
 
 RESPONSES = {
     "None": lambda request: None,
@@ -377,8 +416,9 @@ RESPONSES = {
     "the response's class": lambda request: HttpResponse,
     "the request": lambda request: request,
     "an exception": lambda request: ValueError("returned"),
-    "the same object each time": lambda request: kept,
-    "a closed response": lambda request: (kept.close(), kept)[1],
+    "the same object each time": keep,
+    "a closed response": keep_closed,
+    "a response of another request": of_another_request,
     "a header with a newline": lambda request: with_header("X-Name", "one\r\ntwo"),
     "a header that is not latin-1": lambda request: with_header("X-Name", "☃"),
     "a header's name that is not ASCII": lambda request: with_header("X-Ü", "1"),
@@ -404,6 +444,7 @@ RESPONSES = {
     ),
     "an async stream that fails later": lambda request: StreamingHttpResponse(async_raising_at(2, LookupError("3rd"))),
     "an async stream with a TypeError": lambda request: StreamingHttpResponse(async_raising_at(1, TypeError("second"))),
+    "a sync stream whose `close` fails": lambda request: StreamingHttpResponse(BadlyClosed()),
     "a stream of nothing iterable": lambda request: StreamingHttpResponse(42),
     "a file that is closed": lambda request: closed_file(),
     "a file of str": lambda request: FileResponse(iter(["a"])),
@@ -426,7 +467,7 @@ def closed_file():
 
 def sync_view_of(make):
     def sync_view(request):
-        return make(request)
+        return site.watched(make(request))
 
     return sync_view
 
@@ -434,7 +475,7 @@ def sync_view_of(make):
 def async_view_of(make):
     async def async_view(request):
         await asyncio.sleep(0)
-        return make(request)
+        return site.watched(make(request))
 
     return async_view
 
@@ -460,7 +501,6 @@ class Input:
     incoming: list
     settings: dict
 
-    phase = ""
     iterates_on_thread = True
 
     def __str__(self):
@@ -470,7 +510,15 @@ class Input:
 
     @property
     def fault(self):
-        return BadInput(is_sudden=self.name in AFTER_THE_BODY, is_error=self.name in ERRORS)
+        return BadInput(is_sudden=self.name in (*AFTER_THE_BODY, *LEFT), is_error=self.name in ERRORS)
+
+    @property
+    def phase(self):
+        return "P2" if self.name in AFTER_THE_BODY else ""
+
+    @property
+    def unkept(self):
+        return UNKEPT.get(self.name, ())
 
     @property
     def stack(self):
@@ -478,15 +526,29 @@ class Input:
 
     @property
     def kind(self):
-        return "stream" if "sync stream" in self.name else "plain"
+        return "stream" if self.name.startswith("a sync stream") else "plain"
 
     def play(self, make_handler):
         """Send the request to a new handler; return what was seen, or what loading the middleware has raised."""
-        scene = Scene(Site(self.view), scope=self.scope, incoming=self.incoming)
+        kept.clear()
+        left = ("send body", "plain", Meanwhile(leave)) if self.name in LEFT else ()
+        scene = Scene(Site(self.view), *left, scope=self.scope, incoming=self.incoming)
         return play(make_handler, scene, **self.settings)
 
 
+UNSAVED = "a session that cannot be saved"
+UNKEPT = {
+    UNSAVED: ("closers", "closed"),  # its response is thrown away
+    **dict.fromkeys(("a body of None", "a body as str", "no type", "an empty message"), ("open bodies",)),
+    **dict.fromkeys(
+        ("a `render` that fails", "a `render` to nothing", "a template that does not exist"), ("closers", "closed")
+    ),
+    "a closed response": ("signals",),
+}
+"""The laws of closing that neither stock Django nor Onehop keeps, as ``Case.unkept``."""
 AFTER_THE_BODY = ("a disconnect right behind the body", "a second body behind the body")
+LEFT = ("a sync stream whose `close` fails",)
+"""The client leaves behind the first piece."""
 ERRORS = ("None in the place of a message", "MIDDLEWARE is None", "MIDDLEWARE is a str", "an upload limit as str")
 
 
@@ -583,6 +645,7 @@ DJANGO_SETTINGS = {
     "MIDDLEWARE is None": {"MIDDLEWARE": None},
     "MIDDLEWARE is a str": {"MIDDLEWARE": "django.middleware.common.CommonMiddleware"},
     "the same middleware twice": {"MIDDLEWARE": ["django.middleware.common.CommonMiddleware"] * 2},
+    "MIDDLEWARE is a generator": {"MIDDLEWARE": (path for path in DEFAULT_MIDDLEWARE)},
     "MIDDLEWARE is a tuple": {"MIDDLEWARE": tuple(DEFAULT_MIDDLEWARE)},
     "MIDDLEWARE in the wrong order": {"MIDDLEWARE": DEFAULT_MIDDLEWARE[::-1]},
     "ROOT_URLCONF that does not exist": {"ROOT_URLCONF": "no.where"},

@@ -6,6 +6,7 @@ from functools import partial
 
 from asgiref.sync import markcoroutinefunction
 from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import re_path
 from django.utils.deprecation import MiddlewareMixin
@@ -142,10 +143,15 @@ def respond(request, stream):
         "template": partial(Rendered, request, "hello.html"),
         "stream": lambda: StreamingHttpResponse(stream()),
     }[scene.kind]
-    response = make()
-    if scene.closers:
-        response._resource_closers.append(partial(scene.at, "closer"))
-    scene.made(response)
+    return watched(make())
+
+
+def watched(response):
+    """Have the scene see that a response is closed."""
+    if isinstance(response, HttpResponseBase):
+        if scene.closers:
+            response._resource_closers.append(partial(scene.at, "closer"))
+        scene.made(response)
     return response
 
 

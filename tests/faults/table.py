@@ -1,7 +1,7 @@
 """Which faults at which phases: one list, from which the tests and the page are made."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.core.handlers.asgi import ASGIHandler
 
@@ -47,6 +47,8 @@ class Fault:
         elsewhere: Why it cannot happen at the other points.
         is_sudden: It comes from outside while code runs.
         is_odd: It is an exception that coroutines cannot pass on.
+        raises: The exception's class, by name.
+        is_answered: It is an ordinary exception of the project's code: the request is answered all the same.
     """
 
     name: str
@@ -55,8 +57,23 @@ class Fault:
     elsewhere: str = ""
     is_sudden: bool = False
     is_odd: bool = False
+    raises: str = ""
+    is_answered: bool = False
 
     is_error = False
+
+    @property
+    def breaks_files(self):
+        """It keeps the body from being written to the disk."""
+        return "EMFILE" in self.name or "ENOSPC" in self.name
+
+    @property
+    def sticks(self):
+        """It makes the request wait for ever."""
+        return getattr(self.make, "sticks", False)
+
+
+NO_FAULT = Fault("nothing", lambda: None)
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,21 @@ class Case:
     @property
     def iterates_on_thread(self):
         return self.stack in ("thread", "bridged")
+
+    @property
+    def unkept(self):
+        """The laws of closing that neither stock Django nor Onehop keeps then."""
+        if self.phase in ("P6", "P7") and self.fault.is_answered:
+            return ("closers", "closed")  # of the response that the hook was given, or that could not be rendered
+        if self.point == "closer" and self.fault.raises and not self.fault.is_answered:
+            return ("signals", "closed")  # Django's `close` calls the closers, then sends the signal
+        if self.phase in ("P0", "P1") and self.fault.breaks_files:
+            return ("open bodies",)  # Django's `read_body` leaves it to the garbage collector
+        return ()
+
+    def undisturbed(self):
+        """Return what stock Django sends without the fault."""
+        return replace(self, fault=NO_FAULT).play(ASGIHandler)["messages"]
 
     def play(self, make_handler):
         """Send the request to a new handler; return what was seen."""
@@ -110,8 +142,9 @@ def kinds_at(point):
 
 
 def raising(error, *arguments, is_odd=False):
+    name, make = error.__name__, lambda: Raise(lambda: error(*arguments))
     return Fault(
-        f"`{error.__name__}` is raised", lambda: Raise(lambda: error(*arguments)), CODE, NO_CODE, is_odd=is_odd
+        f"`{name}` is raised", make, CODE, NO_CODE, is_odd=is_odd, raises=name, is_answered=issubclass(error, Exception)
     )
 
 
@@ -140,11 +173,11 @@ FAULTS = [
     raising(ExceptionGroup, "several", [ValueError("one"), OSError("two")]),
     raising(StopIteration, "early", is_odd=True),
     raising(StopAsyncIteration, "early", is_odd=True),
-    Fault("memory is exhausted", lambda: Do(faults.exhaust_memory), CODE, NO_CODE),
-    Fault("endless recursion", lambda: Do(faults.recurse), CODE, NO_CODE),
+    Fault("memory is exhausted", lambda: Do(faults.exhaust_memory), CODE, NO_CODE, is_answered=True),
+    Fault("endless recursion", lambda: Do(faults.recurse), CODE, NO_CODE, is_answered=True),
     Fault("no thread can be started from here on", lambda: Hold(faults.no_new_thread)),
     Fault("no file can be opened from here on (EMFILE)", lambda: Hold(faults.no_new_file)),
-    Fault("the loop stands still for 1 s", lambda: Do(faults.stall), ("view",), "one phase is enough"),
+    Fault(f"the loop stands still for {faults.STALL_S} s", lambda: Meanwhile(faults.stall)),
     Fault(
         "the disk of temporary files is full (ENOSPC)",
         lambda: Hold(faults.full_disk),

@@ -1,16 +1,34 @@
 """Bad input: the same answer, log and exception as from stock Django, and each request closed."""
 
+import asyncio
 import os
 
 import pytest
+from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
+from django.http import StreamingHttpResponse
+from django.test import override_settings
 
 from onehop.errors import ConfigError
+from onehop.handler import OnehopASGIHandler
 from onehop.wsgi_handler import OnehopWSGIHandler
 from tests import asgi
-from tests.faults.inputs import ENVIRONS, INPUTS, OWN_SETTINGS, READING, Site
+from tests.faults import site
+from tests.faults.faults import Meanwhile, leave
+from tests.faults.inputs import (
+    ENVIRONS,
+    INPUTS,
+    OWN_SETTINGS,
+    READING,
+    Input,
+    Site,
+    async_view_of,
+    scope,
+    sync_view_of,
+    whole,
+)
 from tests.faults.judge import tried
-from tests.faults.scene import told
+from tests.faults.scene import Scene, play, run, told
 from tests.wsgi import drive
 
 CHOSEN = INPUTS if os.environ.get("ONEHOP_LONG") else INPUTS[::11]
@@ -29,8 +47,6 @@ def test_bad_input_is_answered_as_by_stock_django(given):
 
 def answer_of(make_handler, view, changes):
     """Send one request with a changed environ; return the answer, or what is raised."""
-    from django.test import override_settings
-
     with override_settings(**Site(view).settings):
         handler = make_handler()
         environ = drive.environ_of("/", "POST", b"0123456789")
@@ -81,3 +97,54 @@ def test_a_wrong_setting_is_an_error_under_wsgi_too(mistake):
         drive.application_of(READING["sync_read"], ONEHOP=value)
 
     assert str(raised.value).startswith(begins)
+
+
+@pytest.mark.parametrize("view_of", [sync_view_of, async_view_of])
+def test_an_endless_stream_ends_when_the_client_leaves(view_of):
+    """With one piece sent, and closed, as in stock Django. The plain request behind it gets no item."""
+
+    async def endless():
+        while not isinstance(site.scene, site.Nothing):
+            await asyncio.sleep(0)
+            yield b"more"
+
+    view = view_of(lambda request: StreamingHttpResponse(endless()))
+    stock, onehop = (
+        play(handler, Scene(Site(view), "send body", fault=Meanwhile(leave), scope=scope(), incoming=whole()))
+        for handler in (ASGIHandler, OnehopASGIHandler)
+    )
+
+    assert onehop == stock
+    assert (onehop["ended"], onehop["closed"], onehop["signals"], onehop["next"]) == ("returned", [True], (1, 1), 200)
+
+
+@pytest.mark.parametrize("view", READING)
+def test_settings_that_change_between_two_requests(view):
+    """What Django reads at each request changes, what it reads once does not, and all is as before afterwards."""
+    outcomes = []
+    for make_handler in (ASGIHandler, OnehopASGIHandler):
+        with override_settings(**Site(READING[view]).settings):
+            handler = make_handler()
+            bodies = [status_and_body(handler)]
+            with override_settings(ROOT_URLCONF="tests.project.urls", MIDDLEWARE=[], ALLOWED_HOSTS=[]):
+                bodies.append(status_and_body(handler))
+            bodies.append(status_and_body(handler))
+        outcomes.append(bodies)
+
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[1][0] == outcomes[1][2] != outcomes[1][1]
+
+
+def status_and_body(handler):
+    answer = run(asgi.request(handler, "/nowhere"))
+    return answer.status, answer.body
+
+
+@pytest.mark.skipif(not os.environ.get("ONEHOP_LONG"), reason="two files of 1 GB")
+@pytest.mark.parametrize("view", ["sync_body", "async_body"])
+def test_a_body_of_1_gb_in_pieces(view):
+    """Nothing says how long it will be."""
+    piece = {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
+    chunked = scope(method="POST", headers=[(b"transfer-encoding", b"chunked")])
+
+    tried(Input("body", "1 GB", READING[view], chunked, [piece] * 16_384 + whole(), {}))

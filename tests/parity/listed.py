@@ -241,6 +241,17 @@ CLOSING = {
 }
 
 
+@entry(
+    "An async iterator that is cut short is closed with the response, not by the garbage collector.", "docs/streams.md"
+)
+def async_iterators_are_closed_at_once(case, request, stock, onehop):
+    if request is not None:
+        return stock
+    late = {f"view {number}" for number, view in enumerate(case.site.views) if view.does.endswith("async stream")}
+    points = [point for point in stock.points if point.what != "stream ends" or point.who not in late]
+    return replace(stock, points=points)
+
+
 @entry("Onehop keeps marks of its own on the request.", "docs/decisions.md")
 def marks_on_the_request(case, request, stock, onehop):
     marks = {name: value for name, value in onehop.attributes.items() if name.startswith("_onehop_")}

@@ -34,11 +34,19 @@ CASES = {
     "bodies are closed": Case(
         Site(views=(View("raise"),), settings=TEMPORARY), (Request(method="POST", body=b"x" * 40, csrf=""),)
     ),
+    "async iterators are closed at once": Case(
+        Site(views=(View("async stream"),)), (Request(), Request(csrf="header", send_fails_at=1))
+    ),
     "closed in the context of the request": Case(
         Site((Spec("async", touches=("variable",)),), (View(mode="async"),), receivers="sync")
     ),
 }
-ONLY_BEFORE_6_1 = {"bodies are closed", "closed in the context of the request", "sync receivers come first"}
+ONLY_BEFORE_6_1 = {
+    "async iterators are closed at once",
+    "bodies are closed",
+    "closed in the context of the request",
+    "sync receivers come first",
+}
 RACES = {"sync receivers come first"}  # stock Django's order is left to chance
 ONLY_FROM_6_1 = {"own context"}
 ONLY_FROM_PYTHON_3_13 = {"connections of error handlers are closed"}  # before, nobody says that one is left open
