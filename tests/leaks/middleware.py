@@ -61,51 +61,41 @@ class Classic:
                     del stores.deleted.canary
 
 
-def set_if_known(get_response):
-    """Set, if the user is known, what is never cleared; a function, as many projects have it."""
-
+def wrapped(get_response, place):
     def middleware(request):
-        visit(request, "function: in")
+        visit(request, f"{place}: in")
         response = get_response(request)
-        visit(request, "function: out")
+        visit(request, f"{place}: out")
         return response
 
     return middleware
+
+
+def awaiting(get_response, place):
+    async def middleware(request):
+        await avisit(request, f"{place}: in")
+        response = await get_response(request)
+        await avisit(request, f"{place}: out")
+        return response
+
+    return middleware
+
+
+def set_if_known(get_response):
+    """Set, if the user is known, what is never cleared; a function, as many projects have it."""
+    return wrapped(get_response, "function")
 
 
 @sync_and_async_middleware
 def hybrid(get_response):
     """Wrap in the mode Django asks for."""
-    if iscoroutinefunction(get_response):
-
-        async def middleware(request):
-            await avisit(request, "hybrid: in")
-            response = await get_response(request)
-            await avisit(request, "hybrid: out")
-            return response
-
-    else:
-
-        def middleware(request):
-            visit(request, "hybrid: in")
-            response = get_response(request)
-            visit(request, "hybrid: out")
-            return response
-
-    return middleware
+    return (awaiting if iscoroutinefunction(get_response) else wrapped)(get_response, "hybrid")
 
 
 @async_only_middleware
 def on_loop(get_response):
     """Wrap on the loop."""
-
-    async def middleware(request):
-        await avisit(request, "async: in")
-        response = await get_response(request)
-        await avisit(request, "async: out")
-        return response
-
-    return middleware
+    return awaiting(get_response, "async")
 
 
 class Visitor(MiddlewareMixin):

@@ -140,15 +140,21 @@ class Closing:
 
     def _to_close(self) -> Any:
         """Return the response, or else the one that was made but not sent, so far; None if there is none."""
-        return self.response or (self.orphan if isinstance(self.orphan, HttpResponseBase) else None)
+        if self.response is not None:  # it may be false, as an empty one of a project's own
+            return self.response
+        return self.orphan if isinstance(self.orphan, HttpResponseBase) else None
+
+    def take(self, response: Any) -> None:
+        """Close this response, which Django's handler has not answered with, and the request with it."""
+        self.response = response
+        response._handler_class = self.sender
+        if self.request is not None and self.request.close not in response._resource_closers:
+            response._resource_closers.append(self.request.close)
 
     def _adopt(self) -> None:
         """Take a response that was made but not sent for the one to close. None will be made any more."""
         if self.response is None and (response := self._to_close()) is not None:
-            self.response = response
-            response._handler_class = self.sender
-            if self.request.close not in response._resource_closers:
-                response._resource_closers.append(self.request.close)
+            self.take(response)
 
     def _let_go(self) -> None:
         """Keep nothing alive: a server's timer may keep the context that leads here, as long as a client is idle."""

@@ -83,9 +83,7 @@ async def _respond(handler: Any, closing: Closing, request: Any, send: Any) -> N
 
 async def _refuse(handler: Any, closing: Closing, error: NoRequestThread, send: Any) -> None:
     """Answer that no thread came free, and close with that answer what was made so far."""
-    closing.response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
-    closing.response._handler_class = closing.sender
-    closing.response._resource_closers += getattr(closing.orphan, "_resource_closers", [])
-    if closing.request is not None and closing.request.close not in closing.response._resource_closers:
-        closing.response._resource_closers.append(closing.request.close)
-    await handler.send_response(closing.response, send)
+    response = HttpResponse(f"{error}\n", status=503, content_type="text/plain")
+    response._resource_closers += getattr(closing.orphan, "_resource_closers", [])
+    closing.take(response)
+    await handler.send_response(response, send)
