@@ -596,6 +596,25 @@ def test_receivers_of_django_s_handler_hear_of_every_end(site, scene, connect, m
     assert received == ["started", "finished"]
 
 
+@pytest.mark.parametrize("ends", ["disconnect", "cancel"])
+def test_a_receiver_connected_after_the_call_hears_nothing_of_it(site, unwatched, connect, ends):
+    """The ASGI call is over while its sync view still runs; ``request_finished`` was sent to who was there then."""
+    scene, received = unwatched, []
+    scene.application = site(scene.sync_view, [])
+
+    async def connect_afterwards(scene):
+        await scene.in_view()
+        scene.disconnect.set() if ends == "disconnect" else scene.task.cancel()
+        await scene.outcome()
+        assert not scene.body.closed
+        connect(signals.request_finished, lambda **_: received.append("finished"), weak=False)
+
+    play(scene, connect_afterwards)
+
+    assert (received, scene.log, scene.body.closed) == ([], READ, True)
+    assert [response.closed for response in scene.responses] == CLOSED
+
+
 @pytest.mark.parametrize("drive", ["disconnect", "cancel"])
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_a_response_on_its_way_out_is_closed(site, scene, mode, drive):

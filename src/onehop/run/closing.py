@@ -15,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest
+from django.dispatch import Signal
 from django.http.response import HttpResponseBase
 
 from onehop._django import (
@@ -27,13 +29,14 @@ from onehop._django import (
     executors_by_context,
     forget_waiting_thread,
     is_nested,
+    live_receivers,
     rehomed,
     thread_sensitive_context,
 )
 from onehop.run.hop import hop_to_thread, post_in_turn
 from onehop.run.lease import Lease
 from onehop.run.runners import fate_of_request
-from onehop.run.signals import Work, forget_urlconf, nobody_watches, work_of
+from onehop.run.signals import Work, call_all, forget_urlconf, nobody_watches, work_of
 
 
 class Closing:
@@ -99,10 +102,14 @@ class Closing:
                     waiting = self._wait(hop_to_thread)
                 elif lease is None:
                     waiting = self._wait(post_in_turn)
-                elif work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
-                    self._finish_silently() if nobody_watches(signals.request_finished) else self._finish()
+                elif work is not Work.FOREIGN and nobody_watches(signals.request_finished):
+                    if work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
+                        self._finish_as_django(forget_urlconf)
+                    else:
+                        receivers, _ = live_receivers(signals.request_finished, self.sender)
+                        self._post(partial(self._finish_as_django, partial(call_all, receivers, named={})))
                 else:
-                    self._post()
+                    self._post(self._finish)
         finally:
             if waiting is None:
                 self._leave()
@@ -127,7 +134,7 @@ class Closing:
         response = self._to_close()
         closers = [] if self.request is None else [self.request.close]
         if response is not None:
-            if type(response).close is not HttpResponseBase.close or "close" in response.__dict__:
+            if _closes_itself(response):
                 return Work.FOREIGN
             closers += response._resource_closers
         files = False
@@ -173,14 +180,14 @@ class Closing:
                 await hop(self._finish)
             except asyncio.CancelledError:
                 if self._lease is not None:
-                    self._post()  # The job may have been cancelled before it began; it does nothing twice.
+                    self._post(self._finish)  # The job may have been cancelled before it began; it does nothing twice.
                 raise
         finally:
             self._leave()
 
-    def _post(self) -> None:
+    def _post(self, finish: Callable[[], None]) -> None:
         function = _finish_alone if self.detached else _in_context
-        self._lease.post(function, contextvars.copy_context(), self._finish)  # type: ignore[union-attr]
+        self._lease.post(function, contextvars.copy_context(), finish)  # type: ignore[union-attr]
 
     def _finish(self) -> None:
         if self._finished:
@@ -206,28 +213,42 @@ class Closing:
         except Exception:
             pass
 
-    def _finish_silently(self) -> None:
+    def _finish_as_django(self, send: Callable[[Signal, type], None]) -> None:
         """
-        Close where no receiver has work, without the machinery of sending a signal to them.
+        Close where all receivers are Django's own, and let ``send`` call those of the moment of closing.
+
+        One that is connected later, while the request thread is still busy, belongs to somebody else's request.
 
         Source: Django 5.2-6.1, ``HttpResponseBase.close`` in http/response.py.
         """
-        self._finished = True
+        if self._finished:
+            return
         self._adopt()
         response = self.response
-        if response is not None:
-            for closer in response._resource_closers:
-                try:
-                    closer()
-                except Exception:
-                    pass
-            response._resource_closers.clear()
-            response.closed = True
-        else:
-            self._close_files()
-        forget_urlconf(signals.request_finished, self.sender)
-        self.body_file.close()
-        self._let_go()
+        if response is not None and _closes_itself(response):  # made by a job that nobody waited for
+            self._finish()
+            return
+        self._finished = True
+        body_file = self.body_file
+        try:
+            if response is not None:
+                for closer in response._resource_closers:
+                    try:
+                        closer()
+                    except Exception:
+                        pass
+                response._resource_closers.clear()
+                response.closed = True
+            else:
+                self._close_files()
+            send(signals.request_finished, self.sender)
+        finally:
+            self._let_go()
+            body_file.close()
+
+
+def _closes_itself(response: HttpResponseBase) -> bool:
+    return type(response).close is not HttpResponseBase.close or "close" in response.__dict__
 
 
 def _finish_alone(context: contextvars.Context, function: Any) -> None:

@@ -150,12 +150,13 @@ async def asend(signal: Signal, sender: Any, **named: Any) -> None:
         return
     receivers, async_receivers = live_receivers(signal, sender)
     if receivers:
-        await hop_to_thread(_call_all, receivers, signal, sender, named)
+        await hop_to_thread(call_all, receivers, signal, sender, named)
     if async_receivers:
         await run_parallel(*(receiver(signal=signal, sender=sender, **named) for receiver in async_receivers))
 
 
-def _call_all(receivers: list[Callable[..., Any]], signal: Signal, sender: Any, named: dict[str, Any]) -> None:
+def call_all(receivers: list[Callable[..., Any]], signal: Signal, sender: Any, named: dict[str, Any]) -> None:
+    """Call sync receivers, in the order given. The first that fails ends it."""
     for receiver in receivers:
         receiver(signal=signal, sender=sender, **named)
 
