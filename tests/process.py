@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PATIENCE_S, START_S = 10, 30
+PATIENCE_S, START_S = 10, 90
 SERVERS_OWN = ("date", "server", "connection", "keep-alive", "transfer-encoding")
 EXPECTED_TRACEBACK = re.compile(r"ValueError: of the view|DisallowedHost: ")
 COMPLAINTS = re.compile(r"never retrieved|never awaited|was destroyed but it is pending|CancelledError")

@@ -16,8 +16,8 @@ BENCH = [sys.executable, "-W", "error", "-m", "onehop", "bench"]
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return this process's environment without other tests' settings. Django is compiled once for all."""
-    dropped = ("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE")
+    """Return this process's environment as a user's: without other tests' settings. Django is compiled once for all."""
+    dropped = ("DJANGO_SETTINGS_MODULE", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("pycache"))}
 

@@ -147,7 +147,7 @@ def test_a_dead_process_is_reported_with_its_last_words(bench, shop):
 
 
 def test_a_request_that_fails_under_repetition_stops_the_run(bench, shop):
-    """A rare failure may not come again, so the error says what was raised."""
+    """A rare failure may not come again, so the error says what was raised, whatever the project prints."""
     done = bench("--quick", "--settings", "shop_settings", "--url", "/shaky/", folder=shop)
     assert (done.returncode, done.stdout) == (2, "")
     assert "1 of 5 requests failed (the first: status 500, ValueError('the fifth'))" in done.stderr

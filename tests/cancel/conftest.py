@@ -6,9 +6,11 @@ import os
 import sqlite3
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from asgiref.current_thread_executor import CurrentThreadExecutor
 from django.core import signals
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connections
@@ -19,7 +21,7 @@ from django.urls import re_path
 from onehop.run import greenlets, threads
 from tests import watchdog as watching
 from tests.cancel import points
-from tests.cancel.laws import NotedConnection
+from tests.cancel.laws import KINDS, NotedConnection
 from tests.cancel.points import present
 from tests.run.conftest import connect, pool, site
 from tests.watchdog import watchdog
@@ -60,6 +62,21 @@ def net(pool, database, monkeypatch):
 
         monkeypatch.setattr(owner, name, noting)
 
+    submit, wait_for_loop = ThreadPoolExecutor.submit, CurrentThreadExecutor.run_until_future
+
+    def noted_submit(*arguments, **keywords):
+        job = submit(*arguments, **keywords)
+        if present.run is not None:
+            present.jobs.append(job)
+        return job
+
+    def noted_wait(executor, call):
+        if present.run is not None:
+            present.calls.append(call)
+        wait_for_loop(executor, call)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", noted_submit)
+    monkeypatch.setattr(CurrentThreadExecutor, "run_until_future", noted_wait)
     note(HttpResponseBase, "__init__", lambda response: present.responses.append(response))
     note(ASGIRequest, "close", lambda request: present.requests.append(request))
 
@@ -128,8 +145,9 @@ def stage(net, site, connect, monkeypatch):
                 connect(signal, receiver)
         patterns = [re_path("^canary/", canary), re_path("", scenario.view)]
         urls = Urls("Site", (), {"urlpatterns": patterns, "handler404": error_handler, "handler500": error_handler})
+        gc.collect()  # What stock Django has left behind complains now, to nobody.
         application = site(middleware=scenario.middleware, stock=stock, ROOT_URLCONF=urls, **scenario.settings)
-        played = Stage(scenario, application)
+        played = Stage(scenario, application, stock=stock)
         assert stock or not played.calm.problems, [*played.calm.problems, played.calm.story()]
         return played
 
@@ -150,12 +168,29 @@ def stage(net, site, connect, monkeypatch):
     present.run = None
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say how much was tried."""
-    from tests.cancel.stage import figures, points_of
+def pytest_sessionfinish(session):
+    """Hand what a process of pytest-xdist has counted to the one that tells it."""
+    if hasattr(session.config, "workeroutput"):
+        from tests.cancel.stage import found, points_of, runs_with
 
-    if figures:
-        scenarios, points = len(points_of), sum(points_of.values())
-        terminalreporter.write_line(
-            f"{scenarios} scenarios, {points} points, {figures['runs']} runs, {figures['broken']} of them broken"
-        )
+        session.config.workeroutput["cancel"] = [dict(counted) for counted in (points_of, runs_with, found)]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    from tests.cancel.stage import found, points_of, runs_with
+
+    counted = getattr(node, "workeroutput", {}).get("cancel")  # none of one that has crashed
+    for total, part in zip((points_of, runs_with, found), counted or (), strict=False):
+        total.update(part)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was tried, and what was found."""
+    from tests.cancel.stage import found, points_of, runs_with
+
+    if points_of:
+        write = terminalreporter.write_line
+        write(f"{len(points_of)} scenarios with {sum(points_of.values()):,} points; {runs_with.total():,} runs:")
+        write("  " + ", ".join(f"{name} {runs:,}" for name, runs in runs_with.items()))
+        write("  " + ", ".join(f"{kind} {found[kind]:,}" for kind in (*KINDS, "other problems")))

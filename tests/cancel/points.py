@@ -47,21 +47,28 @@ class Run:
 
     Attributes:
         faults: Functions of the run, by the number of the point.
+        stock: True for a request to stock Django; what it leaves behind is cleared away.
         trace: The points so far.
         stuck: True if the request had to be cancelled because it waited for ever.
+        jobs: Futures of what it had any ``ThreadPoolExecutor`` do.
+        calls: Futures of what its threads had the loop do, while they waited.
+        rested: True if all its tasks and threads came to rest.
         problems: What has gone wrong while it ran, in words.
+        breaches: How many of the problems are of a kind that is counted by itself.
     """
 
-    def __init__(self, faults, body=(b"",), stuck_after_s=None):
-        self.faults = dict(faults)
+    def __init__(self, faults, body=(b"",), stuck_after_s=None, *, stock=False):
+        self.faults, self.stock = dict(faults), stock
+        self._last_fault = max(faults, default=-1)
         self._stuck_after_s = stuck_after_s or STUCK_S
         self.trace = []
         self.messages = []
         self.opened, self.closed = Counter(), Counter()
         self.responses, self.requests, self.files, self.connections, self.greenlets = [], [], [], [], []
         self.started = self.finished = self.heard_started = self.heard_finished = 0
-        self.stuck = False
-        self.problems, self.complaints = [], []
+        self.jobs, self.calls = [], []
+        self.stuck = self.rested = False
+        self.problems, self.complaints, self.breaches = [], [], Counter()
         self.swallows = self.send_fails = self.send_blocks = False
         self.task = None
         self._last_mark, self._received = "", 0
@@ -114,12 +121,17 @@ class Run:
         while rest := self._restless(own):
             if time.monotonic() > deadline:
                 self.problems.append(f"never came to rest: {rest}")
-                break
+                return
+            if self.stock:
+                for left in (asyncio.all_tasks() - own) or self.calls:  # a call of a task that never began never ends
+                    left.cancel()
             await asyncio.sleep(0 if not self.trace else 0.0005)
+        self.rested = True
 
     def _restless(self, own):
         """Say what still goes on."""
         busy = [thread for thread in list(threads.pool._threads) if thread.unfinished]
+        busy += [job for job in self.jobs if not job.done()]
         waits = threads.pool._busy, threads.pool._closing, len(threads.pool._waiting)
         left = asyncio.all_tasks() - own - {holder._task for holder in lifespan._holders}
         return (busy, waits, left) if busy or any(waits) or left else None
@@ -154,6 +166,11 @@ class Run:
         if self.task.cancelled():
             return "CancelledError"
         return "returned" if error is None else type(error).__name__
+
+    @property
+    def struck(self):
+        """True if it came to all points at which a fault was to happen."""
+        return self._last_fault < len(self.trace)
 
     # points
 

@@ -12,8 +12,10 @@ from tests.cancel.laws import broken_laws
 from tests.cancel.points import UNHEARD_S, Run, present
 from tests.run.drive import run as run_loop
 
-figures = Counter()
-"""Runs with a fault, and how many of them were broken."""
+runs_with = Counter()
+"""Runs in which a fault has happened, by its name; those with a second one, and those that were compared with stock."""
+found = Counter()
+"""What was found in them, by its kind."""
 points_of = {}
 """Points of each scenario when nothing happens in it."""
 
@@ -26,22 +28,24 @@ class Stage:
         calm: The run in which nothing happened.
     """
 
-    def __init__(self, scenario, application):
-        self.scenario, self._application = scenario, application
+    def __init__(self, scenario, application, *, stock=False):
+        self.scenario, self._application, self._stock = scenario, application, stock
         self._found = None
         self.calm = self.play({})
 
     def play(self, faults):
         """Send the scenario's request, then the canary, on a loop of their own. Returns the run."""
         scenario = self.scenario
-        run, canary = Run(faults, scenario.body, UNHEARD_S if scenario.unheard else None), Run({})
+        stuck_after_s = UNHEARD_S if scenario.unheard else None
+        run, canary = (Run(faults, scenario.body, stuck_after_s, stock=self._stock), Run({}, stock=self._stock))
 
         async def both():
             present.run = run
             await run.play(self._application, scenario.meanwhile, **scenario.scope)
             run.problems += broken_laws(run, scenario)
-            for opened in (*run.files, *(each for each in run.connections if each.is_open)):
-                opened.close()  # It was told once that it is open.
+            if run.rested:
+                for opened in (*run.files, *(each for each in run.connections if each.is_open)):
+                    opened.close()  # It was told once that it is open.
             present.run = canary
             await canary.play(self._application, scenarios.nothing, path="/canary/")
 

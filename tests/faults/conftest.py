@@ -7,7 +7,7 @@ import pytest
 from tests.watchdog import watchdog
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def frozen():
     """Collecting after each request takes a millisecond, not a hundred."""
     gc.collect()

@@ -539,7 +539,6 @@ class Input:
 UNSAVED = "a session that cannot be saved"
 UNKEPT = {
     UNSAVED: ("closers", "closed"),  # its response is thrown away
-    **dict.fromkeys(("a body of None", "a body as str", "no type", "an empty message"), ("open bodies",)),
     **dict.fromkeys(
         ("a `render` that fails", "a `render` to nothing", "a template that does not exist"), ("closers", "closed")
     ),

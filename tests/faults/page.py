@@ -16,9 +16,9 @@ Compared was what was sent and raised, which code ran, what was logged, closed a
 """
 
 ELSEWHERE = """\
-What is left unclosed, as by stock Django (and thus `=`): a response that is thrown away because a template or response
-hook, or its own rendering, raises an ordinary exception (the error page is closed); `request_finished`, where a closer
-of the response raises a `BaseException`; the body file, where `read_body` fails, until the garbage collector finds it.
+What is left unclosed by both (and thus `=`): a response that is thrown away because a template or response hook, or its
+own rendering, raises an ordinary exception; `request_finished`, where a closer of the response raises a `BaseException`
+([streams.md](streams.md)).
 
 * Workers that get SIGTERM, SIGINT or SIGKILL: `tests/transport/test_stop.py`
 * More requests than `MAX_REQUEST_THREADS`: `tests/run/test_limit.py`

@@ -227,6 +227,7 @@ def play(make_handler, scene, **settings):
             rest(before)
             gc.collect()
         scene.task = None
+        gc.collect()  # or it would make its noise in the next one
         later = []
         with keeping(later):
             scene.next = run(next_of(handler))

@@ -1,7 +1,6 @@
 """Each fault at each phase: Onehop does what stock Django does, or better for a reason that is written down."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 CHOSEN = CASES if os.environ.get("ONEHOP_LONG") else some(CASES)
 
 
-HANGS = [
-    case
-    for case in CASES
-    if case.fault.raises == "StopIteration"
-    and case.point in ("request_started", "request_finished")
-    and case.stack in ("thread", "wrapper")
-]
-"""A sync receiver's, which no future can hold before Python 3.13: both wait for ever."""
-
-
-def marks_of(case):
-    hangs = case in HANGS and sys.version_info < (3, 13)
-    return [pytest.mark.xfail(strict=True, reason="a receiver's StopIteration is lost in a future")] if hangs else []
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, marks=marks_of(case), id=str(case)) for case in CHOSEN])
+@pytest.mark.parametrize("case", CHOSEN, ids=str)
 def test_a_fault_is_as_in_stock_django_or_better(case):
     """The fault strikes, and the request ends as in stock Django; where not, closed properly, for a listed reason."""
     tried(case)

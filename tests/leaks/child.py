@@ -25,6 +25,8 @@ BATCH = 600
 WATCHED = 3
 """In every third batch, requests write rows, and the packages watch."""
 SHARE_OF_WRITING = 0.16
+MEETING = 2
+"""The first requests of such a batch write rows, and meet: what they share is certain to mix."""
 SHARE_OF_OFTEN = 0.5
 GONE_AFTER_S = 0.002
 
@@ -86,7 +88,8 @@ def _run(name, requests, draw, steady_file, ended):
         while tally.requests < requests and not ended.is_set():
             watched = batch % WATCHED == 0
             rows.watch_requests(watched)
-            tickets = [make_ticket(watched) for _ in range(min(BATCH, requests - tally.requests))]
+            size = min(BATCH, requests - tally.requests)
+            tickets = [make_ticket(watched, watched and place < MEETING) for place in range(size)]
             send_all(applications, tickets, tally, cookies)
             if watched:
                 writing = {ticket.canary: ticket for ticket in tickets if ticket.shape.view in WRITING_VIEWS}
@@ -102,7 +105,7 @@ def _run(name, requests, draw, steady_file, ended):
 
 
 def _ticket_maker(name, is_wsgi, seed, shard, often):
-    """Return a function that makes the next ticket; one for a batch that is watched may write rows."""
+    """Return a function that makes the next ticket; one for a batch that is watched may write rows, and meet."""
     from tests.leaks import stores
     from tests.leaks.middleware import PUTTERS, WEIGHTS
     from tests.leaks.tickets import Shape, Ticket
@@ -123,11 +126,13 @@ def _ticket_maker(name, is_wsgi, seed, shard, often):
     rng = random.Random(f"{seed}.{shard} {name}")
     number = 0
 
-    def make(watched):
+    def make(watched, meets):
         nonlocal number
         number += 1
         puts = sum(bits)
-        if watched and rng.random() < SHARE_OF_WRITING:
+        if meets:
+            shape = shape_of(rng, [("rows", "write")], known=True)
+        elif watched and rng.random() < SHARE_OF_WRITING:
             shape = shape_of(rng, writing, known=rng.random() < 0.5)
         elif rng.random() < SHARE_OF_OFTEN:
             shape = rng.choice(sent_often)
@@ -137,7 +142,7 @@ def _ticket_maker(name, is_wsgi, seed, shard, often):
                 puts = rng.choice(bits)
         if shape.stack not in ("database", "rows"):
             puts &= memory
-        return Ticket(number, shape, puts if shape.known else 0)
+        return Ticket(number, shape, puts if shape.known else 0, meets)
 
     return make
 

@@ -4,6 +4,7 @@ from asgiref.sync import iscoroutinefunction
 from django.contrib.auth.models import AnonymousUser
 from django.utils.decorators import async_only_middleware, sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.module_loading import import_string
 
 from tests.leaks import packages, stores
 from tests.leaks.places import avisit, visit
@@ -132,6 +133,9 @@ SHOWING = packages.middleware_of(
     "django-simple-history",
     "django-auditlog",
 )
+if "django-reversion" in packages.PRESENT:
+    revision = import_string(packages.PRESENT["django-reversion"].middleware)
+    revision.atomic = False  # in a transaction around the request, SQLite would let no other writer in
 AUTHENTICATING = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -33,19 +33,21 @@ class Ticket:
         canary: What it puts into stores; nobody else puts that.
         user: The name of its user; None for an anonymous one.
         puts: The stores it puts its canary into, as a mask of bits.
+        meets: True for one that waits inside its view until another one is there.
         looks: What each place saw: its name, the stores that held the own canary, the stores that were read.
         stamps: What was written on its last log record, by the factory and by the filter.
         leaks: What was somebody else's: place, store, what was found.
     """
 
-    __slots__ = ("canary", "leaks", "looks", "number", "puts", "shape", "stamps", "user")
+    __slots__ = ("canary", "leaks", "looks", "meets", "number", "puts", "shape", "stamps", "user")
 
-    def __init__(self, number, shape, puts):
+    def __init__(self, number, shape, puts, meets=False):
         self.number = number
         self.shape = shape
         self.canary = str(number)
         self.user = f"user-{number % USERS}" if shape.known else None
         self.puts = puts
+        self.meets = meets
         self.stamps = None, None
         self.looks = []
         self.leaks = []

@@ -3,7 +3,6 @@
 ALWAYS_OWN = {
     "request": "an attribute of the request itself",
     "row of django-easy-audit, requests": "the user is read from the request's own cookie",
-    "row of django-reversion": "one revision at a time: SQLite lets one write",
 }
 """Kinds that none of the naive variants can mix up, and why. They are looked at all the same."""
 ENOUGH = 100

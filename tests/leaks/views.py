@@ -1,6 +1,7 @@
 """Views of every kind that visit their places."""
 
 import asyncio
+import threading
 
 from asgiref.sync import async_to_sync, sync_to_async
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -14,6 +15,8 @@ from tests.leaks.stores import user_name
 from tests.leaks.tickets import ticket_of
 
 LONGER_THAN_THE_CLIENT_S = 0.02
+FOR_THE_OTHER_S = 5
+"""How long a request waits for the one it is to meet, which a naive variant may have lost."""
 
 
 class Deliberate(Exception):
@@ -98,6 +101,18 @@ async def waiting(request):
     return HttpResponse("ok")
 
 
+both = threading.Barrier(2)
+
+
+def meet(request):
+    """Stand still until both requests that are to meet are here."""
+    if ticket_of(request).meets:
+        try:
+            both.wait(FOR_THE_OTHER_S)
+        except threading.BrokenBarrierError:
+            both.reset()
+
+
 def made_note(request):
     """Return a note with the names that the packages without a model field of their own give."""
     note = Note(canary=ticket_of(request).canary)
@@ -113,15 +128,17 @@ def made_note(request):
 
 
 def write(request, canary):
-    """Write a note, which every package writes down, and change it."""
+    """Write a note, which every package writes down, and change it; two that meet are inside at the same time."""
     visit(request, "view")
     if "django-reversion" in PRESENT and ticket_of(request).shape.known:
         import reversion
 
         reversion.set_comment(ticket_of(request).canary)
+    meet(request)
     note = made_note(request)
     note.save()
     visit(request, "view, written")
+    meet(request)
     note.changed = True
     note.save()
     return HttpResponse("ok")

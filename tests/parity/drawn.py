@@ -76,23 +76,26 @@ def specs(draw):
     return Spec(kind, draw(AROUND), hooks, draw(st.booleans()), declared, touches)
 
 
-OWN = st.lists(specs(), max_size=MAX_STACK - len(SENSIBLE))
+SIZE = st.integers(1, MAX_STACK)
 ORDER = st.sampled_from(("own", "sensible", "sensible", "any"))
-FURTHER = st.lists(st.sampled_from(DJANGOS[len(SENSIBLE) :]), max_size=2)
-ANY = st.lists(st.sampled_from(DJANGOS), max_size=MAX_STACK)
-PLACES = [st.integers(0, each) for each in range(MAX_STACK * 2)]
+BETWEEN = {
+    "own": specs(),
+    "sensible": st.one_of(specs(), specs(), st.sampled_from(DJANGOS[len(SENSIBLE) :])),
+    "any": st.one_of(specs(), st.sampled_from(DJANGOS)),
+}
+PLACES = [st.integers(0, each) for each in range(MAX_STACK)]
 
 
 @st.composite
 def site_stacks(draw):
-    """Draw a stack: our own, Django's in its order with ours between, or anything in any order."""
-    own, order = draw(OWN), draw(ORDER)
-    if order == "own":
-        return tuple(own)
+    """Draw a stack: our own, Django's in its order with others between, or anything in any order."""
+    size, order = draw(SIZE), draw(ORDER)
     stack = [each for each in SENSIBLE if draw(FIVE_IN_SIX)] if order == "sensible" else []
-    for each in (*own, *draw(FURTHER if order == "sensible" else ANY)):
-        stack.insert(draw(PLACES[len(stack)]), each)
-    return tuple(stack[:MAX_STACK])
+    while len(stack) > size:
+        del stack[draw(PLACES[len(stack) - 1])]
+    while len(stack) < size:
+        stack.insert(draw(PLACES[len(stack)]), draw(BETWEEN[order]))
+    return tuple(stack)
 
 
 CLOSED = ("closers", "file", "stream", "async stream")

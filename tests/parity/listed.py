@@ -15,6 +15,7 @@ import django
 
 from tests.parity.nouns import Spec
 from tests.parity.recorder import ErrorPoint, Point
+from tests.parity.stacks import RAISES
 
 LISTED = []
 
@@ -57,6 +58,25 @@ def expected_of(case, request, stock, onehop, used):
     return stock
 
 
+@entry("A request has one database connection: the one its error handlers use.", "docs/lanes.md")
+def one_connection_per_request(case, request, stock, onehop):
+    """Stock Django runs an error handler on a thread that may have one of its own, left open there by chance."""
+    if not any(map(is_handler, stock.points)) and not any((status or 0) >= 400 for _, _, _, status, _, _ in stock.logs):
+        return stock
+    opened = [at for at, point in enumerate(onehop.points) if point.who == "connection_created"]
+    handled = next((at for at, point in enumerate(onehop.points) if is_handler(point)), -1)
+    if len(opened) != 1 or (case.site.errors == "querying" and opened[0] > handled + 1):
+        return stock
+    points = [point for point in stock.points if point.who != "connection_created"]
+    points.insert(opened[0], onehop.points[opened[0]])
+    return replace(stock, points=points)
+
+
+def is_handler(point):
+    """Tell whether an error handler was called there."""
+    return isinstance(point, ErrorPoint) and point.what == "called"
+
+
 @entry("Error handlers, and receivers of got_request_exception, run on the request's thread.", "docs/lanes.md")
 def errors_on_the_request_thread(case, request, stock, onehop):
     threads = {point.thread for point in stock.points if not isinstance(point, ErrorPoint)}
@@ -82,7 +102,7 @@ def contexts_after_fewer_crossings(case, request, stock, onehop):
     theirs, ours = contexts_of(stock.error), contexts_of(onehop.error)
     same_ends = theirs[0] == ours[0] and theirs[-1]["error"] == ours[-1]["error"]
     none_lost = {each["error"] for each in theirs} <= {each["error"] for each in ours}
-    raised = {each["error"] for each in theirs + contexts_of(stock.origin)} | HANDLED
+    raised = {each["error"] for each in theirs + contexts_of(stock.origin)} | HANDLED | raised_at(stock.points)
     none_invented = {each["error"] for each in ours} <= raised
     return replace(stock, error=onehop.error) if same_ends and none_lost and none_invented else stock
 
@@ -94,6 +114,12 @@ def contexts_of(error):
         chain.append({**error, "context": None})
         error = error["context"]
     return chain
+
+
+def raised_at(points):
+    """Return what code of the case may have raised there: stock Django's crossings may have overwritten it early."""
+    names = {name for point in points for name in (point.who, f"{point.who} {point.what}")}
+    return {f"{type(make('')).__name__}('{name}',)" for name in names for make in RAISES.values()}
 
 
 @entry("A token that process_request was given is valid in process_response, on the same hop.", "docs/lanes.md")
@@ -258,6 +284,25 @@ def marks_on_the_request(case, request, stock, onehop):
     return replace(stock, attributes={**stock.attributes, **marks})
 
 
+@entry(
+    "A hybrid runs in the mode that crosses least: Django's for remote users keep the user as that mode does.",
+    "docs/lanes.md",
+)
+def users_of_the_other_mode(case, request, stock, onehop):
+    if not any(each in REMOTE_USERS for each in case.site.stack):
+        return stock
+    theirs, ours = ({name: one.attributes[name] for name in USERS if name in one.attributes} for one in (stock, onehop))
+    users = [*theirs.values(), *ours.values()]
+    if not (theirs and ours and all(user == users[0] for user in users)):
+        return stock
+    others = {name: value for name, value in stock.attributes.items() if name not in USERS}
+    return replace(stock, attributes={**others, **ours})
+
+
+REMOTE_USERS = [f"django.contrib.auth.middleware.{name}RemoteUserMiddleware" for name in ("", "Persistent")]
+USERS = ("_cached_user", "_acached_user")
+
+
 @entry("A thread that user code has left something on is retired, which a DEBUG record says.", "docs/lanes.md")
 def retired_threads(case, request, stock, onehop):
     ours = [each for each in case.site.stack if isinstance(each, Spec)]
@@ -265,10 +310,15 @@ def retired_threads(case, request, stock, onehop):
         return stock
     logs = list(stock.logs)
     for at, each in enumerate(onehop.logs):
-        if each[:2] == ("onehop", "DEBUG") and each[2].startswith("A request thread was retired: a tests.parity"):
+        if each in RETIRED:
             logs.insert(at, each)
-            break
     return replace(stock, logs=logs)
+
+
+RETIRED = [
+    ("onehop", "DEBUG", f"A request thread was retired: {name} holds 'value'.", None, None, False)
+    for name in ("a tests.parity.recorder.Own", "tests.parity.recorder.own")  # its own, where there was time to look
+]
 
 
 @entry("A database connection that an error handler opened is closed.", "docs/lanes.md")

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 
@@ -216,8 +216,6 @@ def run(case, world, make):
     Returns:
         What was seen: while loading, at each request, and when all was over.
     """
-    from onehop.run.threads import pool
-
     seen = []
     watch = Watch()
     world.fresh()
@@ -250,7 +248,7 @@ def run(case, world, make):
             exchange = Exchange(request, jar)
             hops = counted.total()
             error = runner.run(exchange.with_(handler), context=contextvars.Context())
-            settle(pool)
+            settle()
             keep_cookies(jar, exchange.messages)
             hops = counted.total() - hops
             seen.append(watch.take(messages=exchange.messages, error=error, origin=origins.take(), hops=hops))
@@ -265,12 +263,18 @@ def run(case, world, make):
     return seen
 
 
-def settle(pool):
-    """Wait until the request threads have done all that nobody waits for."""
+def settle():
+    """Wait until the request threads have done all that nobody waits for, what they say of it included."""
+    from onehop.run.threads import Job, pool
+
     deadline = time.monotonic() + PATIENCE_S
-    while pool._busy or pool._closing:
+    while pool._busy or pool._closing or any(thread.unfinished for thread in tuple(pool._threads)):
         assert time.monotonic() < deadline, "a request thread is still busy"
-        time.sleep(0.0002)
+        for thread in tuple(pool._threads):
+            behind = Job(int)
+            thread.do(behind)
+            with suppress(TimeoutError):  # it may have been retired meanwhile
+                behind.future.result(timeout=0.005)
 
 
 class Origins:

@@ -11,9 +11,12 @@ from tests.parity.nouns import Case, Request, Site, Spec, View
 PROPAGATING = (("DEBUG_PROPAGATE_EXCEPTIONS", True),)
 SEEING = Spec("hooks", hooks={"process_request": "pass", "process_response": "pass"})
 LOCALE = "django.middleware.locale.LocaleMiddleware"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 TEMPORARY = (("FILE_UPLOAD_MAX_MEMORY_SIZE", 20), *PROPAGATING)
 CASES = {
     "errors on the request thread": Case(Site((SEEING,), errors="plain"), (Request("/nowhere/"),)),
+    "one connection per request": Case(Site(views=(View("raise", touches=("query",)),), errors="querying")),
     "own context": Case(Site(views=(View("raise"),), settings=PROPAGATING)),
     "contexts after fewer crossings": Case(
         Site((SEEING, SEEING), (View("raise"),), settings=(("CSRF_USE_SESSIONS", True),))
@@ -29,6 +32,7 @@ CASES = {
         Site(views=(View("closers"),), receivers="sync"), (Request(send_fails_at=0), Request(send_fails_at=1))
     ),
     "marks on the request": Case(Site((LOCALE,)), (Request(), Request())),
+    "users of the other mode": Case(Site((Spec("classic"), SESSIONS, AUTHENTICATION, *listed.REMOTE_USERS[:1]))),
     "retired threads": Case(Site(views=(View(touches=("threading.local",)),)), (Request(), Request())),
     "connections of error handlers are closed": Case(Site(errors="querying"), (Request("/nowhere/"),)),
     "bodies are closed": Case(

@@ -19,7 +19,7 @@ from tests.watchdog import watchdog
 @pytest.fixture(autouse=True)
 def pool(watchdog, monkeypatch):
     """Give every test an empty pool that may search at once; at the end no thread is busy, and all idle ones end."""
-    monkeypatch.setattr(leftovers, "STOP_INTERVAL_S", 0)
+    monkeypatch.setattr(leftovers, "SEARCH_INTERVAL_S", 0)
     retire_idle()
     threads.pool.__init__()
     yield threads.pool

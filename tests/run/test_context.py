@@ -166,3 +166,26 @@ def test_the_exception_is_being_handled_in_hooks_and_handlers(site, monkeypatch,
     answer = asgi.get(application)
 
     assert (answer.body, Catching.seen) == (b"handled", [True, True])
+
+
+@pytest.mark.parametrize("middleware", [[], *([kind] for kind in KINDS)], ids=str)
+def test_an_exception_that_was_handled_is_over(site, middleware):
+    """``sys.exc_info()`` is empty again in an async view that has caught what it had waited for, and in ``send``."""
+    seen = []
+
+    async def view(request):
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_exception, LookupError("caught"))
+        try:
+            await future
+        except LookupError:
+            pass
+        seen.append(sys.exc_info()[1])
+        return HttpResponse("ok")
+
+    async def send(message):
+        seen.append(sys.exc_info()[1])
+
+    run(asgi.request(site(view, paths(*middleware)), send=send))
+
+    assert seen == [None, None, None]

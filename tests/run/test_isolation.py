@@ -28,6 +28,7 @@ CRUM = "crum.CurrentRequestUserMiddleware"
 HERE = __name__
 
 thread_local = threading.local()
+frozen = threading.local()
 local = Local()
 variable = contextvars.ContextVar("variable")
 
@@ -638,6 +639,22 @@ def test_the_name_of_what_retired_a_thread_is_told(site):
     pool.drain(5)
 
     assert list(pool.retired) == [f"{HERE}.thread_local holds 'name'"]
+
+
+def test_the_name_is_told_after_a_freeze(site, gc_unfrozen):
+    """A server that has called ``gc.freeze()`` before it forks sees the names, too."""
+
+    def view(request):
+        frozen.name = "alice"
+        return HttpResponse("ok")
+
+    application = site(view)
+    gc.freeze()
+
+    interleaved(application, [None], concurrency=1)
+    pool.drain(5)
+
+    assert list(pool.retired) == [f"{HERE}.frozen holds 'name'"]
 
 
 def test_bug_66_the_context_of_a_thread_stays_empty(site):

@@ -11,6 +11,8 @@ from django.http import (
     HttpResponseRedirect,
     StreamingHttpResponse,
 )
+from django.template.response import TemplateResponse
+from django.utils.deprecation import MiddlewareMixin
 
 from tests import asgi
 from tests.project.settings import DEFAULT_MIDDLEWARE
@@ -224,6 +226,29 @@ def test_bug_25_all_kinds_of_response(site, database, mode, method, name):
     onehop, stock = compare(site, make_view(mode, RESPONSES[name]), asgi.scope_of(method=method))
 
     assert without_secrets(onehop) == without_secrets(stock)
+
+
+class Unrendered(MiddlewareMixin):
+    """Puts a response without ``render`` in the place of one that has it, and answers whatever comes of that."""
+
+    def process_template_response(self, request, response):
+        return HttpResponse("cannot be rendered")
+
+    def process_exception(self, request, exception):
+        return HttpResponse(f"answered: {exception}")
+
+
+@modes
+def test_a_template_hook_whose_answer_has_no_render(site, mode):
+    """The ``AttributeError`` reaches ``process_exception``, or the error handlers, as with stock Django."""
+
+    def view(request):
+        return TemplateResponse(request, "none.html")
+
+    onehop, stock = compare(site, make_view(mode, view), middleware=[f"{__name__}.Unrendered"])
+
+    assert onehop == stock
+    assert onehop[0][1]["body"].startswith(b"answered: ")
 
 
 ERRORS = {

@@ -28,12 +28,14 @@ def where():
 
 
 def requests_of(application, count=1):
-    """Send requests, each in a task of its own."""
+    """Send requests, each in a task of its own, and wait until they are closed."""
 
     async def send_all():
         return [(await asyncio.create_task(asgi.request(application))).status for _ in range(count)]
 
-    return run(send_all())
+    statuses = run(send_all())
+    assert pool.drain(5), "a request thread is still busy"
+    return statuses
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

@@ -30,8 +30,10 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     stdout = os.dup(1)
     os.dup2(2, 1)  # what the project itself prints goes to stderr
-    report = report_on(options)
-    sys.stdout.flush()
+    try:
+        report = report_on(options)
+    finally:
+        sys.stdout.flush()  # before the error, if there is one: the last line on stderr is shown
     with open(stdout, "w", encoding="utf-8") as file:
         json.dump(report, file)
 

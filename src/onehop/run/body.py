@@ -3,7 +3,10 @@ Read the body of a request with Django's own ``read_body``, but without its writ
 
 Theory of operation. Django's coroutine is driven by hand: each time it asks for a message, the driver awaits the
 server's, and has the coroutine go on with it on the loop, or on the request thread when it is about to write to a
-file. Nothing of what it does is known here but when a ``SpooledTemporaryFile`` rolls over.
+file. Nothing of what it does is known here but that it keeps the body in a ``SpooledTemporaryFile``, and when that
+rolls over.
+
+Guarantee: the file is closed if reading fails, or is cancelled.
 
 Source: Django 5.2-6.1, ``ASGIHandler.read_body`` in core/handlers/asgi.py.
 """
@@ -12,8 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import suppress
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import django
@@ -25,6 +31,7 @@ from onehop.run.hop import hop_to_thread
 Receive = Callable[[], Awaitable[Any]]
 
 READS_AS_DJANGO = ASGIHandler.read_body if is_djangos_own(ASGIHandler.read_body) else None
+DJANGOS_CODE = getattr(READS_AS_DJANGO, "__code__", None)
 WRITES_ON_LOOP = django.VERSION < (6, 0)
 """Whether Django writes to a file that has rolled over where its coroutine runs (later: on a pool thread)."""
 
@@ -47,9 +54,13 @@ async def read_body(handler: Any, receive: Receive) -> Any:
         return await handler.read_body(receive)
     first = await receive()
     limit = setting("FILE_UPLOAD_MAX_MEMORY_SIZE")
-    if not first.get("more_body") and (not limit or len(first.get("body") or b"") <= limit):
-        return await handler.read_body(_repeat(first))
-    return await _drive(handler.read_body(_ask), receive, first, limit)
+    try:
+        if not first.get("more_body") and (not limit or len(first.get("body") or b"") <= limit):
+            return await handler.read_body(_repeat(first))
+        return await _drive(handler.read_body(_ask), receive, first, limit)
+    except BaseException as error:
+        _close_file(error)
+        raise
 
 
 def _repeat(message: Any) -> Receive:
@@ -107,7 +118,9 @@ def _on_thread(reading: Coroutine[Any, Any, Any], message: Any) -> Generator[Any
     try:
         yield from _until(hop)
     except asyncio.CancelledError:
-        if hop.exception() is None and hop.result()[0]:
+        if error := hop.exception():
+            _close_file(error)
+        elif hop.result()[0]:
             hop.result()[1].close()
         raise
     return hop.result()
@@ -139,8 +152,18 @@ def _give_up(reading: Coroutine[Any, Any, Any]) -> None:
             reading.send({"type": "http.disconnect"})  # means nothing to one that waits for a write: it asks again
         except StopIteration as end:
             end.value.close()
-        except Exception:
-            pass  # what it ends with, having closed its file
+        except Exception as error:
+            _close_file(error)  # The client has gone, or a write has failed.
+
+
+def _close_file(error: BaseException) -> None:
+    """Close the file of Django's coroutine, which has ended with an error: it does so itself on a disconnect only."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is DJANGOS_CODE:
+            for value in frame.f_locals.values():
+                if isinstance(value, SpooledTemporaryFile):
+                    with suppress(OSError):  # the disk is still full
+                        value.close()
 
 
 def _go_on(reading: Coroutine[Any, Any, Any], message: Any) -> tuple[bool, Any]:

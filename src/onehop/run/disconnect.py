@@ -47,14 +47,19 @@ class Listening:
 
     def drive(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
         """Go on with a coroutine that waits for something."""
+        failure = None
         try:
             while True:
+                sent = None
                 try:
                     sent = yield waits_for
                 except BaseException as error:
-                    waits_for = work.throw(error)
-                else:
+                    failure = error
+                if failure is None:
                     waits_for = work.send(sent)
+                else:  # outside that block, in which it would be the exception that all of work's code is handling
+                    waits_for = work.throw(failure)
+                    failure = None
         except StopIteration as end:
             result = end.value
         except asyncio.CancelledError:
@@ -62,6 +67,7 @@ class Listening:
                 raise self._cause from None  # type: ignore[misc]
             raise
         finally:
+            failure = None  # its traceback holds this frame
             self._task = None
             self._listener.cancel()
         if self._uncancelled():

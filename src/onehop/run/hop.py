@@ -7,7 +7,8 @@ back, with every ``Local`` re-homed. Which thread it is decides the executor tha
 ``async_to_sync`` above, else the request's lease.
 
 Guarantees: context variables and ``Local`` values set on either side are seen on the other; exceptions arrive
-with ``sys.exc_info()``; cancelling the awaiting task never interrupts code that runs on a thread.
+with ``sys.exc_info()``, and a ``StopIteration``, which no future holds, as the ``RuntimeError`` that Python 3.13
+makes of it; cancelling the awaiting task never interrupts code that runs on a thread.
 Assumes: the lease of the request is registered for its ``ThreadSensitiveContext`` (see ``closing``).
 """
 
@@ -20,7 +21,11 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    except StopIteration as error:  # Before Python 3.13 whoever awaits it would wait for ever.
+        text = "StopIteration interacts badly with generators and cannot be raised into a Future"
+        raise RuntimeError(text) from error
 
 
 async def _await(function: Callable[..., Any], *arguments: Any) -> Any:

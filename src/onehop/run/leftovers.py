@@ -9,7 +9,6 @@ are compared by identity, and classes too.
 from __future__ import annotations
 
 import contextvars
-import gc
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from django.db import close_old_connections, connections
@@ -25,8 +25,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from onehop._django import asgiref_thread_local, connection_storage
 from onehop.run.touched import Touched, contents_of
 
-STOP_INTERVAL_S = 1.0
-"""The least time between two looks at all objects of the process, each of which stops it for some milliseconds."""
+SEARCH_INTERVAL_S = 1.0
+"""The least time between two searches of all modules, each of which takes some milliseconds."""
 
 ATOMS = frozenset(map(id, (type(None), bool, int, float, str, bytes)))
 CONTAINERS = frozenset(map(id, (list, dict, set, tuple)))
@@ -57,7 +57,7 @@ class ThreadLocals:
     def __init__(self) -> None:
         self._known: dict[int, Known] = {}
         self._kept: dict[int, Any] = {}
-        self._stopped = -STOP_INTERVAL_S
+        self._searched = -SEARCH_INTERVAL_S
 
     def keep(self, objects: Iterable[Any]) -> None:
         """Exempt objects: what they hold may stay on a thread, as asgiref's and the connections, which are settled."""
@@ -129,15 +129,24 @@ class ThreadLocals:
         """Name an object by the module attribute that holds it; if there is none, or no time to look, by its type."""
         known = self._remember(local)
         by_type = f"a {type(local).__module__}.{type(local).__qualname__}"
-        if not known.name and time.monotonic() - self._stopped >= STOP_INTERVAL_S:
-            self._stopped = time.monotonic()
-            known.name = by_type
-            for holder in gc.get_referrers(local):
-                if type(holder) is dict and "__name__" in holder and "__spec__" in holder:
-                    name = next((name for name, value in holder.items() if value is local), None)
-                    if name is not None:
-                        known.name = f"{holder['__name__']}.{name}"
+        if not known.name and time.monotonic() - self._searched >= SEARCH_INTERVAL_S:
+            self._searched = time.monotonic()
+            known.name = _find_global(local) or by_type
         return known.name or by_type
+
+
+def _find_global(value: Any) -> str | None:
+    """
+    Return the dotted path of a module's attribute that is this object; None if there is none.
+
+    The modules are searched, not what refers to the object: the garbage collector does not show what is frozen.
+    """
+    for path, module in list(sys.modules.items()):
+        if issubclass(type(module), ModuleType):
+            for name, each in list(ModuleType.__getattribute__(module, "__dict__").items()):
+                if each is value:
+                    return f"{path}.{name}"
+    return None
 
 
 thread_locals = ThreadLocals()

@@ -225,8 +225,8 @@ def _inside(place: Place, plan: Plan, site: Site, request: Any) -> Steps:
             name = f"{hook.__self__.__class__.__name__}.process_template_response"  # type: ignore[attr-defined]
             site.check_response(response, hook, name=name)
             site.made(response, request)
-        step = RENDER_ASYNC if is_async(response.render) else RENDER_SYNC
         try:
+            step = RENDER_ASYNC if is_async(response.render) else RENDER_SYNC
             response = yield step, response.render, ()
         except Exception as error:
             response = yield PROCESS_EXCEPTION, site.process_exception, (error, request)
