@@ -20,10 +20,13 @@ import nox
 MATRIX = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
 # These declare Django<6.1 and work on 6.1: installed there without what they need, which comes by itself.
 UNDECLARED = {"6.1": {"django-prometheus": ["prometheus-client"], "django-currentuser": []}}
-SLOW = (
-    *("tests/bench", "tests/cli", "tests/examples", "tests/soak", "tests/databases"),
-    *("tests/conformance", "tests/parity/test_finds_faults.py"),
+# The tools, and what no Django has a part in: on the newest release only.
+TOOLS = (
+    *("tests/bench", "tests/cli", "tests/examples", "tests/soak", "tests/databases", "tests/conformance"),
+    *("tests/parity/test_finds_faults.py", "tests/plan/test_build_is_minimal.py"),
 )
+# What takes long: on the oldest and the newest release only.
+LONG = ("tests/cancel", "tests/leaks", "tests/runserver", "tests/transport")
 # Many tests wait for a server or a thread: more workers than processors.
 WORKERS = ("-n", str(1 + (os.cpu_count() or 1)), "--dist", "loadfile")
 CONSTRAINTS = ("-c", "constraints.txt")
@@ -100,8 +103,9 @@ def install(session: nox.Session, django: str) -> None:
 
 
 def left_out(django: str) -> list[str]:
-    """Return options that leave the slow tests of the tools to the newest release that is tested here."""
-    return [] if django == newest() else [f"--ignore={path}" for path in SLOW]
+    """Return options that leave some tests to other releases."""
+    left = () if django == newest() else TOOLS if django == min(MATRIX) else (*TOOLS, *LONG)
+    return [f"--ignore={path}" for path in left]
 
 
 def newest() -> str:

@@ -88,6 +88,7 @@ def gather(found, processes, pairs, stacks, seed, jobs, minutes, console):
         numbers.put(number)
     next_number = 2 * jobs + 1
     begun = told = time.monotonic()
+    shown = 0
     with _progress(console) as progress:
         task = progress.add_task("pairs", total=pairs, stacks=0, found=0)
         while found.counts["pairs"] < pairs or len(found.stacks) < stacks:
@@ -105,6 +106,9 @@ def gather(found, processes, pairs, stacks, seed, jobs, minutes, console):
                 continue
             numbers.put(next_number)
             next_number += 1
+            for difference in found.differences[shown:]:
+                console.print(difference, markup=False, highlight=False, soft_wrap=True)
+            shown = len(found.differences)
             progress.update(
                 task,
                 completed=found.counts["pairs"],
@@ -140,8 +144,6 @@ def report(found, seed, seconds, target):
     import django
 
     console = Console()
-    for difference in found.differences:
-        console.print(difference, markup=False, highlight=False, soft_wrap=True)
     tables = {"Listed exceptions": found.used, "Cases by kind": found.kinds}
     for title, counted in tables.items():
         table = Table("what", "how often", title=title)

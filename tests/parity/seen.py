@@ -25,6 +25,8 @@ from tests.project.recorder import record
 
 PATIENCE_S = 20
 ADDRESS = re.compile("0x[0-9a-f]+")
+SAVEPOINT = re.compile('"s[0-9]+_x')
+"""The name of a savepoint, which begins with the number of its thread."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Logs(logging.Handler):
 
     def emit(self, entry):
         text = getattr(entry, "sql", None) or entry.getMessage().partition("\n")[0]
+        text = SAVEPOINT.sub('"s…_x', text)
         error = entry.exc_info[0].__name__ if entry.exc_info and entry.exc_info[0] else None
         status = getattr(entry, "status_code", None)
         self.noted.append((entry.name, entry.levelname, text, status, error, hasattr(entry, "request")))

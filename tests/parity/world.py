@@ -75,10 +75,15 @@ def frames_of(tb):
     here = os.path.dirname(__file__)
     while tb is not None:
         code = tb.tb_frame.f_code
-        if os.path.dirname(code.co_filename) == here:
-            found.append(code.co_name)
+        if os.path.dirname(code.co_filename) == here and code.co_name not in ONLY_CALLS:
+            found.append(BY_MODE.get(code.co_name, code.co_name))
         tb = tb.tb_next
     return found
+
+
+BY_MODE = dict.fromkeys(("call_sync", "call_async"), "call")
+ONLY_CALLS = ("call", "<lambda>", "middleware")
+"""What calls these in ``stacks``. A hybrid may run in either mode: docs/lanes.md."""
 
 
 BASE = {
