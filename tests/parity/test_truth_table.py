@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, example, given, settings
 from tests.parity import compare, drawn
 from tests.parity.nouns import Case, Site, Spec, View
 
+UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"})
+
 
 @settings(
     max_examples=int(os.environ.get("ONEHOP_STACKS", 60)),
@@ -47,6 +49,11 @@ def test_small_sites_equal_stock_django(world, case):
     suppress_health_check=list(HealthCheck),
 )
 @given(drawn.cases(most=8))
+@example(Case(Site(("django.middleware.locale.LocaleMiddleware",), settings=(("USE_I18N", False),))))
+@example(
+    Case(Site((Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"}),), TEMPLATE))
+)
+@example(Case(Site((Spec("classic"), Spec("hybrid")), settings=(("DEBUG", True), ("ALLOWED_HOSTS", [])))))
 def test_whole_sites_equal_stock_django(world, case):
     """Up to 15 middleware, Django's own among them, any settings, and requests that belong together."""
     compare.compare(case, world)

@@ -198,8 +198,10 @@ class World:
         """Begin again."""
         from django.contrib.sites.models import Site
         from django.db import connections
+        from django.utils import translation
 
         connections.close_all()
+        vars(translation._trans).clear()  # functions that it keeps from when USE_I18N was another
         self.database.unlink(missing_ok=True)
         self.database.write_bytes(self._template)
         shutil.rmtree(self.sessions, ignore_errors=True)

@@ -248,13 +248,16 @@ KEY_LIMIT = 500
 
 def _language_key(request: Any) -> tuple[Any, ...]:
     """Return all that decides on the language: once a request with the same key is over, its files are read."""
+    urlconf = getattr(request, "urlconf", setting("ROOT_URLCONF"))
+    if not setting("USE_I18N"):
+        return (urlconf,)  # Django looks at nothing else then
     prefix = language_code_prefix_re.match(request.path_info)
     language = prefix[1] if prefix else ""
     return (
         request.META.get("HTTP_ACCEPT_LANGUAGE"),
         request.COOKIES.get(setting("LANGUAGE_COOKIE_NAME")),
         language if language and _may_be_supported(language.lower().partition("-")[0]) else "",
-        getattr(request, "urlconf", setting("ROOT_URLCONF")),
+        urlconf,
         setting("LANGUAGE_CODE"),
     )
 
