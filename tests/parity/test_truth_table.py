@@ -5,8 +5,9 @@ import os
 from hypothesis import HealthCheck, example, given, settings
 
 from tests.parity import compare, drawn
-from tests.parity.nouns import Case, Site, Spec, View
+from tests.parity.nouns import Case, Request, Site, Spec, View
 
+LOCALE = "django.middleware.locale.LocaleMiddleware"
 UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"})
 
 
@@ -49,10 +50,9 @@ def test_small_sites_equal_stock_django(world, case):
     suppress_health_check=list(HealthCheck),
 )
 @given(drawn.cases(most=8))
-@example(Case(Site(("django.middleware.locale.LocaleMiddleware",), settings=(("USE_I18N", False),))))
-@example(
-    Case(Site((Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"}),), TEMPLATE))
-)
+@example(Case(Site((LOCALE,), settings=(("USE_I18N", False),))))
+@example(Case(Site((LOCALE,), prefixed=True), (Request(to="/de/v0/"), Request(to="/de/v0/"))))
+@example(Case(Site((UNRENDERED,), (View("template"),))))
 @example(Case(Site((Spec("classic"), Spec("hybrid")), settings=(("DEBUG", True), ("ALLOWED_HOSTS", [])))))
 def test_whole_sites_equal_stock_django(world, case):
     """Up to 15 middleware, Django's own among them, any settings, and requests that belong together."""

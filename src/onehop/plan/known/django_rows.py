@@ -253,13 +253,13 @@ def _language_key(request: Any) -> tuple[Any, ...]:
         return (urlconf,)  # Django looks at nothing else then
     prefix = language_code_prefix_re.match(request.path_info)
     language = prefix[1] if prefix else ""
-    return (
-        request.META.get("HTTP_ACCEPT_LANGUAGE"),
-        request.COOKIES.get(setting("LANGUAGE_COOKIE_NAME")),
-        language if language and _may_be_supported(language.lower().partition("-")[0]) else "",
-        urlconf,
-        setting("LANGUAGE_CODE"),
-    )
+    if language and not _may_be_supported(language.lower().partition("-")[0]):
+        language = ""
+    was_parsed = "COOKIES" in request.__dict__
+    cookie = request.COOKIES.get(setting("LANGUAGE_COOKIE_NAME"))
+    if language and not was_parsed:
+        request.__dict__.pop("COOKIES", None)  # The path may be all that Django looks at.
+    return (request.META.get("HTTP_ACCEPT_LANGUAGE"), cookie, language, urlconf, setting("LANGUAGE_CODE"))
 
 
 def _may_be_supported(language: str) -> bool:
