@@ -229,13 +229,6 @@ def closed_after_an_exception(case, request, stock, onehop):
     return replace(stock, points=stock.points + closing + missing)
 
 
-@entry("A file behind such an exception is closed then, and not left to the garbage collector.", "docs/lanes.md")
-def files_left_to_the_collector(case, request, stock, onehop):
-    if request is not None or all(each.send_fails_at is None for each in case.requests):
-        return stock
-    return replace(stock, points=[point for point in stock.points if (point.who, point.what) != ("file", "close")])
-
-
 def owed(case, request, stock):
     """Return what has to be closed behind an exception that stock Django let leave the handler."""
     due = {("request_finished", point.what) for point in stock.points if point.who == "request_started"}

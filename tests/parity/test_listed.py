@@ -31,7 +31,6 @@ CASES = {
     "closed after an exception": Case(
         Site(views=(View("closers"),), receivers="sync"), (Request(send_fails_at=0), Request(send_fails_at=1))
     ),
-    "files left to the collector": Case(Site((Spec("hooks"),), (View("file"),)), (Request(send_fails_at=0),)),
     "marks on the request": Case(Site((LOCALE,)), (Request(), Request())),
     "users of the other mode": Case(Site((Spec("classic"), SESSIONS, AUTHENTICATION, *listed.REMOTE_USERS[:1]))),
     "retired threads": Case(Site(views=(View(touches=("threading.local",)),)), (Request(), Request())),

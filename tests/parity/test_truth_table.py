@@ -8,6 +8,7 @@ from tests.parity import compare, drawn
 from tests.parity.nouns import Case, Request, Site, Spec, View
 
 LOCALE = "django.middleware.locale.LocaleMiddleware"
+TOKEN = Spec("hooks", hooks={"process_request": "pass", "process_response": "pass"}, declared=True, touches=("token",))
 UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"})
 
 
@@ -23,6 +24,8 @@ UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_
 )
 @example(drawn.case_of([Spec("hooks", hooks={"process_response": "raise"}), Spec("hybrid", "never")], "sync", "ok"))
 @example(drawn.case_of([Spec("classic", declared=True), Spec("classic", "twice")], "sync", "raise"))
+@example(drawn.case_of([TOKEN, Spec("classic")], "sync", "ok"))
+@example(drawn.case_of([TOKEN, Spec("hooks"), Spec("classic")], "async", "ok"))
 def test_small_stacks_equal_stock_django(world, case):
     """The hooks of up to four middleware of every kind, around each kind of view."""
     compare.compare(case, world)

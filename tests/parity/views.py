@@ -62,11 +62,14 @@ async def aitems(who, fails):
 
 
 class Noted(io.BytesIO):
-    """A file that notes its closing."""
+    """A file that notes its closing, but for that by the collector, which comes at any time or never."""
 
     def close(self):
         if not self.closed:
             note("file", "close")
+        super().close()
+
+    def __del__(self):
         super().close()
 
 

@@ -61,6 +61,13 @@ class Hooks(MiddlewareMixin):
         return response
 
 
+class SyncHooks(Hooks):
+    """The same hooks, sync-only: called as a whole on the request thread."""
+
+    name = "SyncHooks"
+    async_capable = False
+
+
 @runs_anywhere
 class DeclaredHooks(MiddlewareMixin):
     """The same hooks, declared: they run where the request is."""

@@ -87,13 +87,15 @@ def test_bug_68_78_context_goes_through_every_mixture_of_three(site, around, eve
         *itertools.product(["Classic", "DeclaredClassic", "Async", "hybrid"], ["sync", "async"]),
         ("Hooks", "sync"),
         ("DeclaredHooks", "async"),
+        *itertools.product(["SyncHooks", "Hooks Classic", "DeclaredHooks Classic"], ["sync", "async"]),
+        *itertools.product(["SyncHooks hybrid", "DeclaredHooks SyncHooks"], ["sync", "async"]),
     ],
 )
 def test_bug_67_a_token_can_be_reset_on_the_way_out(site, around, kind, mode):
     """``variable.reset(token)`` works in the second half of a middleware for a token of its first half."""
     tokens = []
     around(lambda *_: tokens.append(variable.set("set")), lambda *_: variable.reset(tokens.pop()))
-    application = site(make_view(mode, lambda request: HttpResponse(variable.get())), paths(kind))
+    application = site(make_view(mode, lambda request: HttpResponse(variable.get())), paths(*kind.split()))
 
     answer = asgi.get(application)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.utils.deprecation import MiddlewareMixin
@@ -24,6 +25,7 @@ from onehop.steps import Affinity, Layer, Mode, Plan, Step
 from onehop.transparent import inner_middleware, see_through
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
+DECLARED = "declared to run anywhere"
 
 
 class Loaded(Protocol):
@@ -62,7 +64,7 @@ def make_plan(
     """
     _check_declarations(loaded, options)
     return build_plan(
-        tuple(_layer(each, options) for each in loaded),
+        _kept_together([_layer(each, options) for each in loaded]),
         views=tuple((_listed_step(hook, loaded, options), hook) for hook in views),
         templates=tuple((_listed_step(hook, loaded, options), hook) for hook in templates),
         exceptions=tuple(_label(hook) for hook in exceptions),
@@ -79,6 +81,26 @@ def is_hooks_only(middleware: Any) -> bool:
         getattr(middleware, name, None) is getattr(MiddlewareMixin, name)
         and is_djangos_own(getattr(MiddlewareMixin, name))
         for name in ("__call__", "__acall__")
+    )
+
+
+def is_called_as_one(path: str, middleware: Any, options: Options) -> bool:
+    """
+    Tell whether a middleware, given as its class or factory, is called as a whole and calls ``get_response`` itself.
+
+    So is hooks-only middleware that is sync-only, neither known nor declared to run anywhere: stock Django calls
+    both hooks within one sync function, so a token of a context variable may be kept from the one to the other. It
+    makes as many hops as its hooks would by themselves.
+    """
+    if not is_hooks_only(middleware):
+        return True
+    hooks = [name for name in ("process_request", "process_response") if hasattr(middleware, name)]
+    declared = {name: _declared_hook(path, middleware, name, options) for name in hooks}
+    return (
+        not getattr(middleware, "async_capable", False)
+        and len(hooks) == 2
+        and "anywhere" not in declared.values()
+        and any(declared[name] or find_row(middleware, name)[0] is None for name in hooks)
     )
 
 
@@ -102,7 +124,8 @@ def _declared_in_settings(path: str, options: Options) -> str | None:
 
 def _layer(loaded: Loaded, options: Options) -> Layer:
     middleware = inner_middleware(loaded.instance)
-    around = None if is_hooks_only(type(middleware)) else _around(loaded, middleware, options)
+    as_one = is_called_as_one(loaded.path, type(middleware), options)
+    around = _around(loaded, middleware, options) if as_one else None
     return Layer(
         path=loaded.path,
         instance=middleware if around is None else loaded.instance,
@@ -116,6 +139,33 @@ def _layer(loaded: Loaded, options: Options) -> Layer:
     )
 
 
+def _kept_together(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """
+    Keep both hooks of a declared layer on the thread where an undeclared sync wrapper inside it needs that anyway.
+
+    Stock Django calls them within one sync function there, so a token of a context variable that ``process_request``
+    was given is valid in ``process_response``. On two lanes it would not be, and nothing would be gained.
+    """
+    kept: list[Layer] = []
+    wrapper = None
+    for layer in reversed(layers):
+        if layer.around is not None:
+            wrapper = layer.around.label if layer.around.affinity is Affinity.THREAD else None
+        elif wrapper and layer.request.reason == layer.response.reason == DECLARED and _has_both_hooks(layer):
+            reason = f"{DECLARED}; on one lane with {wrapper} inside it, as a token may be kept from hook to hook"
+            layer = replace(
+                layer,
+                request=Step(layer.request.label, Affinity.THREAD, reason),
+                response=Step(layer.response.label, Affinity.THREAD, reason),
+            )
+        kept.insert(0, layer)
+    return tuple(kept)
+
+
+def _has_both_hooks(layer: Layer) -> bool:
+    return all(hasattr(layer.instance, hook) for hook in ("process_request", "process_response"))
+
+
 def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
     """Return the step that calls a middleware which calls ``get_response`` itself."""
     label = loaded.path.rpartition(".")[2]
@@ -127,8 +177,13 @@ def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
         or declared_on_class(type(middleware))
     )
     if declared == "anywhere" and not _inline_is_off():
-        return Step(label, Affinity.ANYWHERE, "declared to run anywhere", wraps=True)
-    reason = "declared to run on the thread" if declared == "thread" else "sync middleware, neither known nor declared"
+        return Step(label, Affinity.ANYWHERE, DECLARED, wraps=True)
+    if declared == "thread":
+        reason = "declared to run on the thread"
+    elif is_hooks_only(type(middleware)):
+        reason = "sync-only, neither known nor declared: both hooks in one call"
+    else:
+        reason = "sync middleware, neither known nor declared"
     return Step(label, Affinity.THREAD, _inline_is_off() or reason, wraps=True)
 
 
@@ -151,23 +206,28 @@ def _hook_step(path: str, middleware: Any, name: str, options: Options) -> Step:
     hook = getattr(type(middleware), name, None)
     if iscoroutinefunction(hook):
         return Step(label, Affinity.LOOP, "async hook")
-    declared = (
-        _declared_in_settings(f"{path}.{name}", options)
-        or _declared_in_settings(path, options)
-        or declared_on_hook(type(middleware), name)
-        or declared_on_class(type(middleware))
-    )
+    declared = _declared_hook(path, type(middleware), name, options)
     if declared == "thread":
         return Step(label, Affinity.THREAD, "declared to run on the thread")
     if off := _inline_is_off():
         return Step(label, Affinity.THREAD, off)
     if declared == "anywhere":
-        return Step(label, Affinity.ANYWHERE, "declared to run anywhere")
+        return Step(label, Affinity.ANYWHERE, DECLARED)
     row, doubt = find_row(type(middleware), name)
     if row is None:
         return Step(label, Affinity.THREAD, doubt)
     guard = make_guard(row, middleware)
     return Step(label, Affinity.ANYWHERE, f"known: {row.why}", guard, row.conditions)
+
+
+def _declared_hook(path: str, middleware: type, name: str, options: Options) -> str | None:
+    """Return what was declared for a hook: by setting first, for itself before for the whole."""
+    return (
+        _declared_in_settings(f"{path}.{name}", options)
+        or _declared_in_settings(path, options)
+        or declared_on_hook(middleware, name)
+        or declared_on_class(middleware)
+    )
 
 
 def _inline_is_off() -> str:

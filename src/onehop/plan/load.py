@@ -20,7 +20,7 @@ from django.core.handlers import base
 
 from onehop._django import converted_instance
 from onehop.conf import Options
-from onehop.plan.affinity import is_declared_anywhere, is_hooks_only
+from onehop.plan.affinity import is_called_as_one, is_declared_anywhere
 from onehop.steps import Mode
 
 COROUTINE_MARKERS = ("_is_coroutine_marker", "_is_coroutine")
@@ -147,7 +147,7 @@ def choose_modes(options: Options) -> list[Choice]:
                 mode = Mode.SYNC
         elif can_async:
             inside = ()
-        elif not is_hooks_only(middleware) and not is_declared_anywhere(path, middleware, options):
+        elif is_called_as_one(path, middleware, options) and not is_declared_anywhere(path, middleware, options):
             inside += (path,)
         choices.append(Choice(mode, reason, can_sync, can_async, inside if can_sync and can_async else ()))
     return choices

@@ -6,7 +6,7 @@ server's, and has the coroutine go on with it on the loop, or on the request thr
 file. Nothing of what it does is known here but that it keeps the body in a ``SpooledTemporaryFile``, and when that
 rolls over.
 
-Guarantee: the file is closed if reading fails, or is cancelled.
+Guarantee: the file is closed if reading fails, or is cancelled, unless the loop itself ends during a write.
 
 Source: Django 5.2-6.1, ``ASGIHandler.read_body`` in core/handlers/asgi.py.
 """

@@ -28,6 +28,7 @@ from onehop._django import (
     asgiref_thread_local,
     executors_by_context,
     forget_waiting_thread,
+    is_djangos_own,
     is_nested,
     live_receivers,
     rehomed,
@@ -37,6 +38,8 @@ from onehop.run.hop import hop_to_thread, post_in_turn
 from onehop.run.lease import Lease
 from onehop.run.runners import fate_of_request
 from onehop.run.signals import Work, call_all, forget_urlconf, nobody_watches, work_of
+
+STOCK_CLOSE = HttpResponseBase.close if is_djangos_own(HttpResponseBase.close) else None
 
 
 class Closing:
@@ -102,14 +105,15 @@ class Closing:
                     waiting = self._wait(hop_to_thread)
                 elif lease is None:
                     waiting = self._wait(post_in_turn)
-                elif work is not Work.FOREIGN and nobody_watches(signals.request_finished):
+                else:
+                    is_watched = not nobody_watches(signals.request_finished)
                     if work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
-                        self._finish_as_django(forget_urlconf)
+                        self._finish() if is_watched else self._finish_as_django(forget_urlconf)
+                    elif work is Work.FOREIGN or is_watched:
+                        self._post(self._finish)
                     else:
                         receivers, _ = live_receivers(signals.request_finished, self.sender)
                         self._post(partial(self._finish_as_django, partial(call_all, receivers, named={})))
-                else:
-                    self._post(self._finish)
         finally:
             if waiting is None:
                 self._leave()
@@ -248,7 +252,7 @@ class Closing:
 
 
 def _closes_itself(response: HttpResponseBase) -> bool:
-    return type(response).close is not HttpResponseBase.close or "close" in response.__dict__
+    return type(response).close is not STOCK_CLOSE or "close" in response.__dict__
 
 
 def _finish_alone(context: contextvars.Context, function: Any) -> None:

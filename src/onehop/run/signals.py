@@ -57,7 +57,9 @@ class Work(enum.Enum):
     NONE = enum.auto()  # all are Django's own, and have nothing to do but to forget the URLconf
 
 
-STOCK_SEND, STOCK_ASEND, STOCK_LIVE_RECEIVERS = Signal.send, Signal.asend, Signal._live_receivers
+STOCK_SEND, STOCK_ASEND, STOCK_LIVE_RECEIVERS = (
+    method if is_djangos_own(method) else None for method in (Signal.send, Signal.asend, Signal._live_receivers)
+)
 
 
 def nobody_watches(signal: Signal) -> bool:
