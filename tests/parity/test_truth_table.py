@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 
 from tests.parity import compare, drawn
 from tests.parity.nouns import Case, Request, Site, Spec, View
@@ -12,12 +12,18 @@ TOKEN = Spec("hooks", hooks={"process_request": "pass", "process_response": "pas
 UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_exception": "pass"})
 
 
-@settings(
-    max_examples=int(os.environ.get("ONEHOP_STACKS", 60)),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+def examples(variable, number):
+    """Draw the same cases in each run, as many as a variable of the environment says, and explain no failure for long."""
+    return settings(
+        max_examples=int(os.environ.get(variable, number)),
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    )
+
+
+@examples("ONEHOP_STACKS", 60)
 @given(drawn.HOOK_CASES)
 @example(
     drawn.case_of([Spec("classic", "twice"), Spec("hooks", hooks={"process_request": "respond"})], "async", "ok"),
@@ -31,12 +37,7 @@ def test_small_stacks_equal_stock_django(world, case):
     compare.compare(case, world)
 
 
-@settings(
-    max_examples=int(os.environ.get("ONEHOP_STACKS", 60)),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@examples("ONEHOP_STACKS", 60)
 @given(drawn.small_cases())
 @example(Case(Site(views=(View("stream"),), receivers="sync")))
 @example(Case(Site(views=(View("async stream"),), receivers="both")))
@@ -46,12 +47,7 @@ def test_small_sites_equal_stock_django(world, case):
     compare.compare(case, world)
 
 
-@settings(
-    max_examples=int(os.environ.get("ONEHOP_SITES", 40)),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@examples("ONEHOP_SITES", 40)
 @given(drawn.cases(most=8))
 @example(Case(Site((LOCALE,), settings=(("USE_I18N", False),))))
 @example(Case(Site((LOCALE,), prefixed=True), (Request(to="/de/v0/"), Request(to="/de/v0/"))))

@@ -150,6 +150,8 @@ class World:
         database.update(NAME=str(self.database), OPTIONS=options)
         with ExitStack() as stack:
             stack.callback(self._leave, database, before)
+            stack.callback(forget_session_files)
+            forget_session_files()
             stack.enter_context(override_settings(**BASE, SESSION_FILE_PATH=str(self.sessions)))
             self._clock = stack.enter_context(time_machine.travel(START_S, tick=False))
             urandom = random._urandom
@@ -215,6 +217,14 @@ class World:
         """Set the clock and the random bytes for a request."""
         self._clock.move_to(START_S + number)
         self._bytes.seed(number)
+
+
+def forget_session_files():
+    """Have Django look at SESSION_FILE_PATH again: it has kept the first that was asked for."""
+    from django.contrib.sessions.backends.file import SessionStore
+
+    if "_storage_path" in vars(SessionStore):
+        del SessionStore._storage_path
 
 
 @contextmanager
