@@ -13,7 +13,7 @@ UNRENDERED = Spec("hooks", hooks={"process_template_response": "text", "process_
 
 
 def examples(variable, number):
-    """Draw the same cases in each run, as many as a variable of the environment says, and explain no failure for long."""
+    """Draw the same cases in each run, as many as a variable of the environment says."""
     return settings(
         max_examples=int(os.environ.get(variable, number)),
         deadline=None,
