@@ -127,7 +127,9 @@ class Chain:
             if name is not None:
                 if debug:  # for the log records that stock Django writes
                     stock(is_async, async_probe if method_is_async else sync_probe, method_is_async, debug, name)
-                return self._loading.enter(name.removeprefix("middleware "), method)
+                return self._loading.enter(
+                    name.removeprefix("middleware "), method, Mode.ASYNC if is_async else Mode.SYNC
+                )
             if method_is_async is not None:
                 self._loading.close(method)
                 return self._run

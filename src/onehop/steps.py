@@ -87,8 +87,7 @@ class Layer:
         instance: What the path's class or factory returned.
         mode: The mode in which it was instantiated.
         mode_reason: Why that mode was chosen; empty when the class left no choice.
-        can_sync: Its ``sync_capable`` flag, which decides what stock Django does.
-        can_async: Its ``async_capable`` flag.
+        stock_mode: The mode in which stock Django calls it, given what is inside.
         around: The step that calls the instance itself. None for a layer that consists of hooks only, whose
             ``process_request`` and ``process_response`` are steps of their own.
         request: Step of ``process_request``. Unused when ``around`` is set.
@@ -99,8 +98,7 @@ class Layer:
     instance: Any
     mode: Mode
     mode_reason: str
-    can_sync: bool
-    can_async: bool
+    stock_mode: Mode
     around: Step | None
     request: Step
     response: Step

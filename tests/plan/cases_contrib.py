@@ -3,6 +3,8 @@
 import sys
 
 import django
+import django.contrib.sessions.serializers
+import django.core.cache.backends.locmem  # both as in a process that has made a session before
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.contrib.messages.storage.session import SessionStorage

@@ -11,8 +11,10 @@ from onehop.plan.explain import explain
 from onehop.steps import Mode
 from tests import asgi
 from tests.project.settings import DEFAULT_MIDDLEWARE
+from tests.run.stacks import paths
 
 MODULE = __name__
+BOTH, DECLARED_BOTH, DECLARED_SYNC_BOTH = paths("Hooks", "DeclaredHooks", "Observes")
 
 
 class Classic:
@@ -70,6 +72,11 @@ STACKS = {
     "hybrid in classic": [*DEFAULT_MIDDLEWARE[:2], "Classic", "Hybrid", *DEFAULT_MIDDLEWARE[2:]],
     "unknown hooks": ["Unknown", *DEFAULT_MIDDLEWARE],
     "sync-only hooks": [*DEFAULT_MIDDLEWARE, "SyncOnly", "Classic"],
+    "both hooks": [BOTH, DECLARED_BOTH, *DEFAULT_MIDDLEWARE],
+    "both hooks outside of classic": [BOTH, DECLARED_BOTH, *DEFAULT_MIDDLEWARE, "Classic"],
+    "both hooks outside of hybrid and classic": [BOTH, DECLARED_BOTH, "Hybrid", *DEFAULT_MIDDLEWARE, "Classic"],
+    "both hooks outside of declared ones": ["Unknown", DECLARED_BOTH, *DEFAULT_MIDDLEWARE, BOTH, DECLARED_SYNC_BOTH],
+    "declared hooks outside of declared ones": [DECLARED_BOTH, *DEFAULT_MIDDLEWARE, DECLARED_SYNC_BOTH],
 }
 
 
@@ -101,6 +108,23 @@ def test_hops_said_are_hops_made(stack, mode):
         made = [count_hops(application, f"/{mode.value}/") for application in (onehop, stock)]
 
     assert [explanation.hops, explanation.stock_hops] == made
+
+
+@pytest.mark.parametrize(
+    ("stack", "sync", "of_async"),
+    [
+        ("both hooks", 1, 2),
+        ("both hooks outside of classic", 1, 2),
+        ("both hooks outside of hybrid and classic", 1, 2),
+        ("both hooks outside of declared ones", 1, 2),
+        ("declared hooks outside of declared ones", 1, 0),
+    ],
+)
+def test_hooks_in_one_call_make_as_many_hops_as_they_would_apart(stack, sync, of_async):
+    with override_settings(MIDDLEWARE=paths_of(stack)):
+        plan = asgi.onehop_application().plan
+
+    assert [explain(plan, mode).hops for mode in (Mode.SYNC, Mode.ASYNC)] == [sync, of_async]
 
 
 def test_lines_follow_the_path_of_a_request():

@@ -68,6 +68,26 @@ class SyncHooks(Hooks):
     async_capable = False
 
 
+class Asks(MiddlewareMixin):
+    """A hook on the way in, which runs on the request thread, and none on the way out."""
+
+    def process_request(self, request):
+        pass
+
+
+@runs_anywhere
+class Observes(MiddlewareMixin):
+    """Two sync-only hooks that have no place: stock Django calls all that it can in sync mode outside of it."""
+
+    async_capable = False
+
+    def process_request(self, request):
+        pass
+
+    def process_response(self, request, response):
+        return response
+
+
 @runs_anywhere
 class DeclaredHooks(MiddlewareMixin):
     """The same hooks, declared: they run where the request is."""

@@ -17,15 +17,17 @@ from django.utils.module_loading import import_string
 
 from onehop._django import is_djangos_own, iscoroutinefunction
 from onehop.conf import HOOKS, Options
-from onehop.declare import declared_on_class, declared_on_function, declared_on_hook
+from onehop.declare import declared_on_class, declared_on_function
 from onehop.errors import ConfigError
 from onehop.plan.build import build_plan
+from onehop.plan.declared import declared_for_hook, declared_for_whole
 from onehop.plan.known import find_row, make_guard
 from onehop.steps import Affinity, Layer, Mode, Plan, Step
 from onehop.transparent import inner_middleware, see_through
 
 UNSAFE = "DJANGO_ALLOW_ASYNC_UNSAFE"
 DECLARED = "declared to run anywhere"
+BOTH = ("process_request", "process_response")
 
 
 class Loaded(Protocol):
@@ -33,10 +35,9 @@ class Loaded(Protocol):
 
     path: str
     instance: Any
+    stock_mode: Mode
     mode: Mode
     mode_reason: str
-    can_sync: bool
-    can_async: bool
 
 
 def make_plan(
@@ -84,55 +85,48 @@ def is_hooks_only(middleware: Any) -> bool:
     )
 
 
-def is_called_as_one(path: str, middleware: Any, options: Options) -> bool:
+def is_called_as_one(path: str, middleware: Any, options: Options, stock_mode: Mode) -> bool:
     """
     Tell whether a middleware, given as its class or factory, is called as a whole and calls ``get_response`` itself.
 
-    So is hooks-only middleware that is sync-only, neither known nor declared to run anywhere: stock Django calls
-    both hooks within one sync function, so a token of a context variable may be kept from the one to the other. It
-    makes as many hops as its hooks would by themselves.
+    So is hooks-only middleware with two hooks, of which none is known, where stock Django calls it in sync mode: it
+    calls both within one sync function, so a token of a context variable may be kept from the one to the other. It
+    makes as many hops as its hooks would by themselves. Whoever declares only one of them wants them called apart.
     """
     if not is_hooks_only(middleware):
         return True
-    hooks = [name for name in ("process_request", "process_response") if hasattr(middleware, name)]
-    declared = {name: _declared_hook(path, middleware, name, options) for name in hooks}
-    return (
-        not getattr(middleware, "async_capable", False)
-        and len(hooks) == 2
-        and "anywhere" not in declared.values()
-        and any(declared[name] or find_row(middleware, name)[0] is None for name in hooks)
-    )
+    if stock_mode is Mode.ASYNC or not has_both_hooks(middleware):
+        return False
+    declared = [declared_for_hook(path, middleware, name, options) for name in BOTH]
+    if "anywhere" in declared:
+        return declared[0] == declared[1]
+    return all(each or find_row(middleware, name)[0] is None for each, name in zip(declared, BOTH, strict=True))
 
 
-def is_declared_anywhere(path: str, middleware: Any, options: Options) -> bool:
-    """Tell whether a whole middleware, given as its class or factory, was declared to run anywhere."""
-    return _declared(path, middleware, options) == "anywhere"
+def declared_for_call(path: str, middleware: Any, options: Options) -> str | None:
+    """Return what was declared for a middleware that is called as one: "anywhere", "thread" or None."""
+    if is_hooks_only(middleware):
+        declared = {declared_for_hook(path, middleware, name, options) for name in BOTH}
+        return declared.pop() if len(declared) == 1 else None
+    return declared_for_whole(path, middleware, options)
 
 
-def _declared(path: str, middleware: Any, options: Options) -> str | None:
-    """Return what was declared for a whole middleware: by setting first, then on its class or factory."""
-    on_itself = declared_on_class if isinstance(middleware, type) else declared_on_function
-    return _declared_in_settings(path, options) or on_itself(middleware)
-
-
-def _declared_in_settings(path: str, options: Options) -> str | None:
-    """Return what the project declared for a middleware or a hook."""
-    if path in options.runs_on_thread:
-        return "thread"
-    return "anywhere" if path in options.runs_anywhere else None
+def has_both_hooks(middleware: Any) -> bool:
+    """Tell whether a middleware, or its class, has a hook on the way in and one on the way out."""
+    return all(hasattr(middleware, name) for name in BOTH)
 
 
 def _layer(loaded: Loaded, options: Options) -> Layer:
     middleware = inner_middleware(loaded.instance)
-    as_one = is_called_as_one(loaded.path, type(middleware), options)
+    stock_mode = loaded.stock_mode if loaded.mode is Mode.SYNC else Mode.ASYNC
+    as_one = is_called_as_one(loaded.path, type(middleware), options, stock_mode)
     around = _around(loaded, middleware, options) if as_one else None
     return Layer(
         path=loaded.path,
         instance=middleware if around is None else loaded.instance,
         mode=loaded.mode,
         mode_reason=loaded.mode_reason,
-        can_sync=loaded.can_sync,
-        can_async=loaded.can_async,
+        stock_mode=loaded.stock_mode,
         around=around,
         request=_hook_step(loaded.path, middleware, "process_request", options),
         response=_hook_step(loaded.path, middleware, "process_response", options),
@@ -141,29 +135,22 @@ def _layer(loaded: Loaded, options: Options) -> Layer:
 
 def _kept_together(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """
-    Keep both hooks of a declared layer on the thread where an undeclared sync wrapper inside it needs that anyway.
+    Call a declared layer, whose hooks are one call, on the thread where a sync wrapper inside it needs that anyway.
 
-    Stock Django calls them within one sync function there, so a token of a context variable that ``process_request``
-    was given is valid in ``process_response``. On two lanes it would not be, and nothing would be gained.
+    On the loop it would come back from there, and what is outside of it might need the thread once more.
     """
     kept: list[Layer] = []
     wrapper = None
     for layer in reversed(layers):
-        if layer.around is not None:
-            wrapper = layer.around.label if layer.around.affinity is Affinity.THREAD else None
-        elif wrapper and layer.request.reason == layer.response.reason == DECLARED and _has_both_hooks(layer):
-            reason = f"{DECLARED}; on one lane with {wrapper} inside it, as a token may be kept from hook to hook"
-            layer = replace(
-                layer,
-                request=Step(layer.request.label, Affinity.THREAD, reason),
-                response=Step(layer.response.label, Affinity.THREAD, reason),
-            )
+        around = layer.around
+        if around is not None:
+            if wrapper and around.reason == DECLARED and is_hooks_only(type(inner_middleware(layer.instance))):
+                reason = f"{DECLARED}; on one lane with {wrapper} inside it"
+                layer = replace(layer, around=Step(around.label, Affinity.THREAD, reason, wraps=True))
+            else:
+                wrapper = around.label if around.affinity is Affinity.THREAD else None
         kept.insert(0, layer)
     return tuple(kept)
-
-
-def _has_both_hooks(layer: Layer) -> bool:
-    return all(hasattr(layer.instance, hook) for hook in ("process_request", "process_response"))
 
 
 def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
@@ -172,7 +159,7 @@ def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
     if loaded.mode is Mode.ASYNC:
         return Step(label, Affinity.LOOP, "async middleware", wraps=True)
     declared = (
-        _declared(loaded.path, import_string(loaded.path), options)
+        declared_for_call(loaded.path, import_string(loaded.path), options)
         or declared_on_function(middleware)
         or declared_on_class(type(middleware))
     )
@@ -181,7 +168,7 @@ def _around(loaded: Loaded, middleware: Any, options: Options) -> Step:
     if declared == "thread":
         reason = "declared to run on the thread"
     elif is_hooks_only(type(middleware)):
-        reason = "sync-only, neither known nor declared: both hooks in one call"
+        reason = "neither known nor declared: both hooks in one call, as in stock Django"
     else:
         reason = "sync middleware, neither known nor declared"
     return Step(label, Affinity.THREAD, _inline_is_off() or reason, wraps=True)
@@ -206,7 +193,7 @@ def _hook_step(path: str, middleware: Any, name: str, options: Options) -> Step:
     hook = getattr(type(middleware), name, None)
     if iscoroutinefunction(hook):
         return Step(label, Affinity.LOOP, "async hook")
-    declared = _declared_hook(path, type(middleware), name, options)
+    declared = declared_for_hook(path, type(middleware), name, options)
     if declared == "thread":
         return Step(label, Affinity.THREAD, "declared to run on the thread")
     if off := _inline_is_off():
@@ -218,16 +205,6 @@ def _hook_step(path: str, middleware: Any, name: str, options: Options) -> Step:
         return Step(label, Affinity.THREAD, doubt)
     guard = make_guard(row, middleware)
     return Step(label, Affinity.ANYWHERE, f"known: {row.why}", guard, row.conditions)
-
-
-def _declared_hook(path: str, middleware: type, name: str, options: Options) -> str | None:
-    """Return what was declared for a hook: by setting first, for itself before for the whole."""
-    return (
-        _declared_in_settings(f"{path}.{name}", options)
-        or _declared_in_settings(path, options)
-        or declared_on_hook(middleware, name)
-        or declared_on_class(middleware)
-    )
 
 
 def _inline_is_off() -> str:
@@ -262,7 +239,7 @@ def _check_declaration(key: str, path: str, loaded: Loaded) -> None:
         raise ConfigError(f"{where} names a hook that the middleware does not have. Remove it, or correct its name.")
     if iscoroutinefunction(hook):
         raise ConfigError(f"{where} is a coroutine function. Coroutines run on the loop; remove the declaration.")
-    if name in ("process_request", "process_response") and not is_hooks_only(type(middleware)):
+    if name in BOTH and not is_hooks_only(type(middleware)):
         raise ConfigError(
             f"{where} is called by the middleware's own __call__, not by Django. Declare {loaded.path!r} as a whole."
         )

@@ -134,14 +134,13 @@ def stock_hops(plan: Plan, mode: Mode) -> int:
     Source: Django 5.2-6.1, ``BaseHandler.load_middleware`` and ``MiddlewareMixin.__acall__``.
     """
     hops = 2 + (mode is Mode.SYNC) + sum(step.affinity is not Affinity.LOOP for step, _ in plan.views)
-    inner_is_async = True
+    inner = Mode.ASYNC
     for layer in reversed(plan.layers):
-        is_async = False if not inner_is_async and layer.can_sync else layer.can_async
-        hops += is_async is not inner_is_async
-        if is_async and layer.around is None:
+        hops += layer.stock_mode is not inner
+        if layer.stock_mode is Mode.ASYNC and layer.around is None:
             hops += _hooks_of(layer)
-        inner_is_async = is_async
-    return hops + (not inner_is_async)
+        inner = layer.stock_mode
+    return hops + (inner is Mode.SYNC)
 
 
 def _hooks_of(layer: Layer) -> int:
