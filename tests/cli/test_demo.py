@@ -44,7 +44,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     temporary = tmp_path_factory.mktemp("demo")
     with demo(temporary, "--seconds", "0.3", "--json") as process:
         output, errors = process.communicate()
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, output + errors
     left = [path.name for path in temporary.iterdir()]
     return {**json.loads(output), "left": left, "progress": errors.splitlines()}
 
@@ -81,6 +81,7 @@ def test_both_answer_the_same(printed: dict[str, Any]) -> None:
         "expiry time of cookies (their Max-Age is compared)",
         "random value of the cookie csrftoken",
         "random value of the cookie sessionid",
+        "value of the Expires header",
         "length of gzip bodies, which Django pads at random (the unpacked bodies are compared)",
     ]
 

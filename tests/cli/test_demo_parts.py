@@ -119,6 +119,26 @@ def test_different_answers_are_reported_and_random_cookies_are_not(
     assert answers.ignored == ["value of the Date header", "random value of the cookie csrftoken"]
 
 
+@pytest.mark.parametrize(
+    ("stock", "onehop", "differs"),
+    [
+        ("Sat, 21 Nov 2026 23:59:18 GMT", "Sat, 21 Nov 2026 23:59:19 GMT", False),  # the admin's pages expire now
+        ("Sat, 21 Nov 2026 23:59:18 GMT", "0", True),
+    ],
+)
+def test_a_time_at_which_a_page_expires_is_no_difference(
+    children: Children, site: Callable[..., None], stock: str, onehop: str, differs: bool
+) -> None:
+    expires = '(b"set-cookie", b"csrftoken={token}; Max-Age={age}; Path=/")', '(b"expires", b"{expires}")'
+    site(*[SITE.replace(*expires).format(expires=each, body="hello") for each in (stock, onehop)])
+    answers = Answers()
+
+    compare("T", Servers(children, PLAIN).ports, answers)
+
+    assert bool(answers.differences) is differs
+    assert "value of the Expires header" in answers.ignored
+
+
 def test_the_same_answers_give_no_difference(children: Children, site: Callable[..., None]) -> None:
     site(*[SITE.format(token=token, age=1, body="hello") for token in "ab"])
     answers = Answers()

@@ -6,12 +6,14 @@ import gzip
 import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate
 from http.cookies import SimpleCookie
 
 from onehop.demo.nouns import Answers
 
 TIMEOUT_S = 15.0
 RANDOM_COOKIES = ("csrftoken", "sessionid")
+TIMES = ("date", "expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ def _ask(question: Question, port: int, answers: Answers) -> dict[str, object]:
 
 def _header(name: str, value: str, zipped: bool, answers: Answers) -> tuple[str, str]:
     """Return the header to compare, its value left out if it varies by nature."""
-    if name == "date":
-        answers.ignore("value of the Date header")
+    if name in TIMES and parsedate(value):
+        answers.ignore(f"value of the {name.title()} header")
         return name, "…"
     if name == "content-length" and zipped:
         return name, "…"
