@@ -39,10 +39,10 @@ def the_body_is_closed_while_the_view_runs(patch):
 def everything_is_closed_twice(patch):
     finish = Closing._finish
 
-    def twice(self):
-        finish(self)
+    def twice(self, *send):
+        finish(self, *send)
         self._finished = False
-        finish(self)
+        finish(self, *send)
 
     patch(Closing, "_finish", twice)
 

@@ -36,7 +36,7 @@ def test_a_reason_is_what_its_page_says(reason):
 def test_a_request_that_is_not_closed_is_seen(monkeypatch):
     """The comparison can fail: without its closing, Onehop is worse at a plain end already."""
     case = next(case for case in CASES if case.fault.name == "the clock is set back" and case.stack == "thread")
-    monkeypatch.setattr(Closing, "_finish", lambda closing: closing.body_file.close())
+    monkeypatch.setattr(Closing, "_finish", lambda closing, *send: closing.body_file.close())
 
     with pytest.raises(Worse, match="signals"):
         tried(case)

@@ -108,12 +108,12 @@ class Closing:
                 else:
                     is_watched = not nobody_watches(signals.request_finished)
                     if work is Work.NONE and not lease.has_thread and not getattr(self.body_file, "_rolled", True):
-                        self._finish() if is_watched else self._finish_as_django(forget_urlconf)
+                        self._finish(None if is_watched else forget_urlconf)
                     elif work is Work.FOREIGN or is_watched:
                         self._post(self._finish)
                     else:
                         receivers, _ = live_receivers(signals.request_finished, self.sender)
-                        self._post(partial(self._finish_as_django, partial(call_all, receivers, named={})))
+                        self._post(partial(self._finish, partial(call_all, receivers, named={})))
         finally:
             if waiting is None:
                 self._leave()
@@ -193,62 +193,48 @@ class Closing:
         function = _finish_alone if self.detached else _in_context
         self._lease.post(function, contextvars.copy_context(), finish)  # type: ignore[union-attr]
 
-    def _finish(self) -> None:
-        if self._finished:
-            return
-        self._finished = True
-        self._adopt()
-        body_file = self.body_file
-        try:
-            if self.response is not None:
-                self.response.close()
-            else:
-                self._close_files()
-                signals.request_finished.send(sender=self.sender)
-        finally:
-            self._let_go()
-            body_file.close()
-
-    def _close_files(self) -> None:
-        """Close the request's files. Source: Django 6.1, how ``HttpResponseBase.close`` calls closers."""
-        try:
-            if self.request is not None:
-                self.request.close()
-        except Exception:
-            pass
-
-    def _finish_as_django(self, send: Callable[[Signal, type], None]) -> None:
+    def _finish(self, send: Callable[[Signal, type], None] | None = None) -> None:
         """
-        Close where all receivers are Django's own, and let ``send`` call those of the moment of closing.
+        Close the response, or the request without one; send ``request_finished``; close the body. All that once.
 
-        One that is connected later, while the request thread is still busy, belongs to somebody else's request.
+        Args:
+            send: Where all receivers are Django's own: what calls those of the moment of closing. One that is connected
+                later, while the request thread is still busy, belongs to somebody else's request. None: whoever is
+                connected when this runs.
 
         Source: Django 5.2-6.1, ``HttpResponseBase.close`` in http/response.py.
         """
         if self._finished:
             return
-        self._adopt()
-        response = self.response
-        if response is not None and _closes_itself(response):  # made by a job that nobody waited for
-            self._finish()
-            return
         self._finished = True
-        body_file = self.body_file
+        self._adopt()
+        response, body_file = self.response, self.body_file
         try:
-            if response is not None:
-                for closer in response._resource_closers:
-                    try:
-                        closer()
-                    except Exception:
-                        pass
+            if response is None:
+                _call_closers([] if self.request is None else [self.request.close])
+            elif send is None or _closes_itself(response):
+                response.close()  # which sends the signal
+                return
+            else:
+                _call_closers(response._resource_closers)
                 response._resource_closers.clear()
                 response.closed = True
-            else:
-                self._close_files()
-            send(signals.request_finished, self.sender)
+            (send or _send)(signals.request_finished, self.sender)
         finally:
             self._let_go()
             body_file.close()
+
+
+def _call_closers(closers: list[Callable[[], None]]) -> None:
+    for closer in closers:
+        try:
+            closer()
+        except Exception:
+            pass
+
+
+def _send(signal: Signal, sender: type) -> None:
+    signal.send(sender=sender)
 
 
 def _closes_itself(response: HttpResponseBase) -> bool:

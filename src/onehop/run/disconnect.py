@@ -47,19 +47,15 @@ class Listening:
 
     def drive(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any, Any, Any]:
         """Go on with a coroutine that waits for something."""
-        failure = None
+        value: Any = None
         try:
             while True:
-                sent = None
+                go_on, value = work.send, None
                 try:
-                    sent = yield waits_for
+                    value = yield waits_for
                 except BaseException as error:
-                    failure = error
-                if failure is None:
-                    waits_for = work.send(sent)
-                else:  # outside that block, in which it would be the exception that all of work's code is handling
-                    waits_for = work.throw(failure)
-                    failure = None
+                    go_on, value = work.throw, error
+                waits_for = go_on(value)  # outside that block, or all of work's code would be handling the error
         except StopIteration as end:
             result = end.value
         except asyncio.CancelledError:
@@ -67,7 +63,7 @@ class Listening:
                 raise self._cause from None  # type: ignore[misc]
             raise
         finally:
-            failure = None  # its traceback holds this frame
+            value = None  # the traceback of an error holds this frame
             self._task = None
             self._listener.cancel()
         if self._uncancelled():
