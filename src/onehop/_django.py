@@ -119,6 +119,17 @@ def forget_waiting_thread() -> None:
         del AsyncToSync.executors.current
 
 
+def take_back(context: contextvars.Context) -> None:
+    """
+    Take over what the loop has set in a context, with every ``Local``, but not the waiting thread: it is this one.
+
+    Source: asgiref 3.13, the end of ``AsyncToSync.__call__`` in sync.py.
+    """
+    executor = getattr(AsyncToSync.executors, "current", None)
+    _restore_context(context)
+    AsyncToSync.executors.current = executor
+
+
 def rehome(context: contextvars.Context) -> None:
     """Make every ``asgiref.local.Local`` of a copied context visible on this thread (asgiref 3.12 and newer)."""
     _restore_context(context)

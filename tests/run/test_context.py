@@ -1,14 +1,16 @@
 """What one part of a request puts into its context, the other parts see."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 import itertools
 import sys
+import time
 
 import pytest
 from asgiref.local import Local
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.utils import timezone, translation
 from django.utils.deprecation import MiddlewareMixin
 
@@ -18,6 +20,7 @@ from tests.run.stacks import KINDS, paths
 
 variable = contextvars.ContextVar("variable")
 local = Local()
+EVERY_KIND = [*KINDS, "SyncHooks", "Asks", "Observes"]
 
 
 def make_view(mode, body):
@@ -56,6 +59,41 @@ def test_bug_68_78_what_a_middleware_sets_is_seen_in_the_view_and_back(site, aro
     asgi.get(application)
 
     assert events == [("view", "middleware's", "middleware's"), ("after", "view's", "view's")]
+
+
+@pytest.mark.parametrize("kind", ["Classic", "SyncHooks"])
+@pytest.mark.parametrize("raises", [False, True], ids=["", "raises"])
+def test_what_the_loop_has_set_is_there_when_its_thread_wakes_at_once(site, around, monkeypatch, events, kind, raises):
+    """asgiref 3.13 sets the result for which the thread waits before it notes the context to take over."""
+
+    class Outcome(concurrent.futures.Future):
+        """One whose thread has a long start."""
+
+        def set_result(self, result):
+            super().set_result(result)
+            time.sleep(0.1)
+
+        def set_exception(self, exception):
+            super().set_exception(exception)
+            time.sleep(0.1)
+
+    monkeypatch.setattr("asgiref.sync.Future", Outcome)
+
+    def after(name, request, response):
+        events.append((response.status_code, variable.get(None), getattr(local, "value", None)))
+
+    async def view(request):
+        variable.set("view's")
+        local.value = "view's"
+        if raises:
+            raise Http404
+        return HttpResponse("ok")
+
+    around(lambda name, request: None, after)
+
+    asgi.get(site(view, paths(kind)))
+
+    assert events == [(404 if raises else 200, "view's", "view's")]
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
@@ -100,6 +138,38 @@ def test_bug_67_a_token_can_be_reset_on_the_way_out(site, around, kind, mode):
     answer = asgi.get(application)
 
     assert (answer.status, answer.body, tokens) == (200, b"set", [])
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("outermost", EVERY_KIND)
+def test_bug_67_a_token_is_valid_wherever_it_is_on_stock_django(site, around, outermost, mode):
+    """Every stack of three: what stock Django calls as one sync function has one context here, too."""
+    tokens, told = {}, []
+
+    def before(name, request):
+        tokens[name] = variable.set(name)
+
+    def after(name, request, response):
+        try:
+            variable.reset(tokens.pop(name))
+        except ValueError:
+            told.append(f"{name}: in another context")
+        else:
+            told.append(f"{name}: done")
+
+    around(before, after)
+    site(make_view(mode, lambda request: HttpResponse("ok")))
+    for inner in itertools.permutations([kind for kind in EVERY_KIND if kind != outermost], 2):
+        stack = paths(outermost, *inner)
+        reset = {}
+        for make in (asgi.stock_application, asgi.onehop_application):
+            told.clear()
+            assert asgi.get(make(MIDDLEWARE=stack)).body == b"ok"
+            reset[make] = list(told)
+        stock, onehop = reset.values()
+        assert len(stock) == len(onehop)
+        lost = [here for there, here in zip(stock, onehop, strict=True) if here != there and there.endswith("done")]
+        assert lost == [], f"in {stack}"
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

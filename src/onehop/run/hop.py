@@ -14,10 +14,13 @@ Assumes: the lease of the request is registered for its ``ThreadSensitiveContext
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
+
+from onehop._django import take_back
 
 
 def _call(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -28,8 +31,14 @@ def _call(function: Callable[..., Any], *arguments: Any) -> Any:
         raise RuntimeError(text) from error
 
 
-async def _await(function: Callable[..., Any], *arguments: Any) -> Any:
-    return await function(*arguments)
+async def _await(contexts: list[contextvars.Context], function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return await function(*arguments)
+    finally:
+        contexts.append(contextvars.copy_context())
+
+
+_hop_to_loop = async_to_sync(_await)
 
 
 hop_to_thread = sync_to_async(_call, thread_sensitive=True)
@@ -46,9 +55,21 @@ Do on the request thread what would be a post if the request had a lease of its 
 Runs on: the loop. Cost: a hop that a server's request does not have.
 """
 
-hop_to_loop = async_to_sync(_await)
-"""
-Leave the request thread: await ``function(*arguments)`` on the loop and come back with its result.
 
-Runs on: a thread. Cost: one hop, and the thread waits meanwhile.
-"""
+def hop_to_loop(function: Callable[..., Any], *arguments: Any) -> Any:
+    """
+    Leave the request thread: await ``function(*arguments)`` on the loop and come back with its result.
+
+    asgiref wakes the thread before it notes what the loop has set: a thread that is quick goes on with what it had
+    set itself. So the context is noted here, before.
+
+    Runs on: a thread. Cost: one hop, and the thread waits meanwhile.
+
+    Source: asgiref 3.13, ``AsyncToSync.main_wrap`` in sync.py.
+    """
+    contexts: list[contextvars.Context] = []
+    try:
+        return _hop_to_loop(contexts, function, *arguments)
+    finally:
+        for context in contexts:  # one, or none if the loop has refused
+            take_back(context)
