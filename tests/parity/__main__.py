@@ -88,7 +88,6 @@ def gather(found, processes, pairs, stacks, seed, jobs, minutes, console):
         numbers.put(number)
     next_number = 2 * jobs + 1
     begun = told = time.monotonic()
-    shown = 0
     with _progress(console) as progress:
         task = progress.add_task("pairs", total=pairs, stacks=0, found=0)
         while found.counts["pairs"] < pairs or len(found.stacks) < stacks:
@@ -99,16 +98,16 @@ def gather(found, processes, pairs, stacks, seed, jobs, minutes, console):
                 told = now
                 console.print(tell(found, pairs, stacks, now - begun), soft_wrap=True)
             try:
-                found.add(*results.get(timeout=1))
+                *figures, difference = results.get(timeout=1)
             except queue.Empty:
                 if not all(process.is_alive() for process in processes):
                     return True
                 continue
+            found.add(*figures, difference)
+            if difference is not None:
+                console.print(difference, markup=False, highlight=False, soft_wrap=True)
             numbers.put(next_number)
             next_number += 1
-            for difference in found.differences[shown:]:
-                console.print(difference, markup=False, highlight=False, soft_wrap=True)
-            shown = len(found.differences)
             progress.update(
                 task,
                 completed=found.counts["pairs"],

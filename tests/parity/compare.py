@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from tests.parity import listed, seen
 from tests.parity.nouns import Spec
+from tests.parity.stacks import HOOKS_ONLY
 
 SCRIPT = '''\
 """Run it in the root of Onehop's repository: python THIS_FILE"""
@@ -100,7 +101,7 @@ def kinds_of(case):
         if isinstance(each, Spec):
             yield from (f"{hook}: {does}" for hook, does in each.hooks.items())
             yield from (f"middleware touches: {touch}" for touch in each.touches)
-            if each.kind not in ("hooks", "unused"):
+            if each.kind not in (*HOOKS_ONLY, "unused"):
                 yield f"around: {each.around}"
             if each.declared:
                 yield f"declared: {each.kind}"

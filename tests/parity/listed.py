@@ -5,6 +5,7 @@ An entry turns what stock Django did into what Onehop is to do; that is then com
 what its sentence says, and only where that applies; each has a test in ``test_listed.py``.
 """
 
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -69,9 +70,16 @@ def one_connection_per_request(case, request, stock, onehop):
     handled = next((at for at, point in enumerate(onehop.points) if is_handler(point)), -1)
     if len(opened) != 1 or (case.site.errors == "querying" and opened[0] > handled + 1):
         return stock
-    points = [point for point in stock.points if point.who != "connection_created"]
+    points = numbered_anew([point for point in stock.points if point.who != "connection_created"])
     points.insert(opened[0], onehop.points[opened[0]])
     return replace(stock, points=points)
+
+
+def numbered_anew(points):
+    """Number the threads from 0 again, in the order of their first use, as when these points had been all."""
+    used = dict.fromkeys(point.thread for point in points if str(point.thread).startswith("thread "))
+    numbers = {thread: f"thread {number}" for number, thread in enumerate(used)}
+    return [point._replace(thread=numbers.get(point.thread, point.thread)) for point in points]
 
 
 def is_handler(point):
@@ -81,7 +89,8 @@ def is_handler(point):
 
 @entry("Error handlers, and receivers of got_request_exception, run on the request's thread.", "docs/lanes.md")
 def errors_on_the_request_thread(case, request, stock, onehop):
-    threads = {point.thread for point in stock.points if not isinstance(point, ErrorPoint)}
+    behind = onehop.points[len(stock.points) :]  # closers that stock Django never calls: they make the thread known
+    threads = {point.thread for point in [*stock.points, *behind] if not isinstance(point, ErrorPoint)}
     place = "thread 0" if "thread 0" in threads else "other"
     points = [point._replace(thread=place) if point.thread == "other" else point for point in stock.points]
     return replace(stock, points=points)
@@ -104,7 +113,8 @@ def contexts_after_fewer_crossings(case, request, stock, onehop):
     theirs, ours = contexts_of(stock.error), contexts_of(onehop.error)
     same_ends = theirs[0] == ours[0] and theirs[-1]["error"] == ours[-1]["error"]
     none_lost = {each["error"] for each in theirs} <= {each["error"] for each in ours}
-    raised = {each["error"] for each in theirs + contexts_of(stock.origin)} | HANDLED | raised_at(stock.points)
+    causes = {each["cause"]["error"] for each in theirs if each["cause"]}  # of raise … from
+    raised = {each["error"] for each in theirs + contexts_of(stock.origin)} | causes | HANDLED | raised_at(stock.points)
     none_invented = {each["error"] for each in ours} <= raised
     return replace(stock, error=onehop.error) if same_ends and none_lost and none_invented else stock
 
@@ -152,9 +162,7 @@ def items_before_a_failing_one(case, request, stock, onehop):
         return stock
     if not all(message["more_body"] for message in sent) or not b"onetwo".startswith(plain_of(onehop.messages)):
         return stock
-    if request.send_fails_at == len(onehop.messages):
-        if not fails(onehop, CLIENT_IS_GONE):
-            return stock
+    if request.send_fails_at == len(onehop.messages) and fails(onehop, CLIENT_IS_GONE):
         return replace(stock, messages=stock.messages + sent, error=onehop.error)
     if plain_of(onehop.messages) != b"onetwo":
         return stock
@@ -339,6 +347,30 @@ def bodies_are_closed(case, request, stock, onehop):
 
 
 UNCLOSED_BODY = ("ResourceWarning", "Unclosed file <tempfile.SpooledTemporaryFile object at 0x>")
+
+
+@entry("An uploaded file is closed when an exception leaves the handler.", "docs/lanes.md")
+def uploads_are_closed(case, request, stock, onehop):
+    return replace(stock, warnings=[each for each in stock.warnings if not UNCLOSED_UPLOAD.fullmatch(each[1])])
+
+
+UNCLOSED_UPLOAD = re.compile(r"unclosed file <_io\.FileIO name='[^']+\.upload\.\w+' mode='rb\+' closefd=True>")
+
+
+@entry(
+    "A client that leaves during a second call of get_response is noticed; asgiref has lost the task.",
+    "docs/decisions.md",
+)
+def second_calls_are_cancelled(case, request, stock, onehop):
+    twice = any(isinstance(each, Spec) and each.around == "twice" for each in case.site.stack)
+    in_time = [point for point in stock.points if point.what != "no longer waits"]  # and not because all is over
+    if twice and request is None:
+        return replace(stock, points=in_time)
+    if not (twice and fails(stock, "TimeoutError()") and onehop.error is None):
+        return stock
+    behind = onehop.points[len(in_time) :]
+    noticed = behind and behind[0].what == "no longer waits"
+    return replace(stock, error=None, points=in_time + behind) if noticed else stock
 
 
 @entry("What closes a response sees the context of its request (Django 6.1 does the same).", "docs/lanes.md")

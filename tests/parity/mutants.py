@@ -14,7 +14,7 @@ from django.core.signals import request_finished
 
 from onehop import chain
 from onehop.chain import Site
-from onehop.plan import affinity
+from onehop.plan import declared
 from onehop.run import runners, walk
 from onehop.run.closing import Closing
 from onehop.run.lease import Lease
@@ -80,7 +80,7 @@ async def _nothing_comes_back(hop, function, *arguments):
 
 @mutant
 def unknown_hooks_run_on_the_loop():
-    with replaced(affinity, "_declared_in_settings", lambda *arguments: "anywhere"):
+    with replaced(declared, "_in_settings", lambda *arguments: "anywhere"):
         yield
 
 
@@ -88,9 +88,9 @@ def unknown_hooks_run_on_the_loop():
 def request_finished_is_sent_twice():
     finish = Closing._finish
 
-    def twice(self):
+    def twice(self, *send):
         first = not self._finished
-        finish(self)
+        finish(self, *send)
         if first:
             request_finished.send(sender=self.sender)
 
@@ -102,9 +102,9 @@ def request_finished_is_sent_twice():
 def responses_are_not_closed():
     finish = Closing._finish
 
-    def without_response(self):
+    def without_response(self, *send):
         self.response = self.orphan = None
-        finish(self)
+        finish(self, *send)
 
     with replaced(Closing, "_finish", without_response):
         yield

@@ -111,16 +111,11 @@ def name_threads(points):
     """
     Name each thread by the order in which user code came to it.
 
-    One that only error handling came to is "other", also if that opened a connection there.
+    One that only error handling came to is "other", also if a connection was opened there.
     """
     names = {"loop": "loop", "where it may be": "where it may be"}
-    handling_errors = set()
     for point in points:
-        if isinstance(point, ErrorPoint):
-            handling_errors.add(point.thread)
-        elif point.who == "connection_created" and point.thread in handling_errors:
-            continue
-        elif isinstance(point.thread, int):
+        if isinstance(point.thread, int) and not isinstance(point, ErrorPoint) and point.who != "connection_created":
             names.setdefault(point.thread, f"thread {len(names) - 2}")
     return [point._replace(thread=names.get(point.thread, "other")) for point in points]
 
@@ -280,6 +275,11 @@ def settle():
                 behind.future.result(timeout=0.005)
 
 
+def cancel_all_but(own):
+    for task in asyncio.all_tasks() - {own}:
+        task.cancel()
+
+
 class Origins:
     """Tells an exception when it leaves one of the handler's methods, before anything else happens to it."""
 
@@ -316,12 +316,16 @@ class Exchange:
         """Have the handler answer; return what it raised, told."""
         self._waiting = views.Waiting()
         views.waiting[:] = [self._waiting]
+        # What Django catches of the cancellation is lost: it would wait for a thread whose task never ends.
+        last_resort = asyncio.get_running_loop().call_later(2 * PATIENCE_S, cancel_all_but, asyncio.current_task())
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S) as patience:
                 await handler(self.scope, self._receive, self._send)
         except (Exception, asyncio.CancelledError) as error:
             return chain_of(error)
-        return None
+        finally:
+            last_resort.cancel()
+        return chain_of(TimeoutError()) if patience.expired() else None
 
     async def _receive(self):
         if self._incoming:

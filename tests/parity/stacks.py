@@ -34,6 +34,7 @@ WRONGS = ("denied", "suspicious", "bad request", "group", "text", "coroutine")
 AROUND = ("pass", "never", "twice", "raise before", "raise after", "replace", "catch")
 KINDS = (
     "hooks",
+    "sync hooks",
     "classic",
     "hybrid",
     "async",
@@ -42,6 +43,7 @@ KINDS = (
     "hybrid function",
     "unused",
 )
+HOOKS_ONLY = ("hooks", "sync hooks")
 HYBRIDS = ("hybrid", "hybrid function")
 """Kinds whose mode Onehop may choose differently from stock Django."""
 
@@ -237,6 +239,7 @@ def make(spec, name):
     body = {**hooks, "__init__": init, "__call__": call}
     made = {
         "hooks": lambda: type(name, (MiddlewareMixin,), hooks),
+        "sync hooks": lambda: type(name, (MiddlewareMixin,), {**hooks, "async_capable": False}),
         "classic": lambda: type(name, (), body),
         "hybrid": lambda: type(name, (), {**body, "async_capable": True, "sync_capable": True}),
         "async": lambda: type(name, (), {**body, "async_capable": True, "sync_capable": False}),

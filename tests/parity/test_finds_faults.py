@@ -10,7 +10,7 @@ from tests.parity import compare, drawn, fuzz, nouns
 from tests.parity.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
-STACKS = 400
+STACKS = 2000
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -81,7 +81,7 @@ def frames_of(tb):
     return found
 
 
-BY_MODE = dict.fromkeys(("call_sync", "call_async"), "call")
+BY_MODE = {"call_sync": "call", "call_async": "call", "aenter": "enter"}
 ONLY_CALLS = ("call", "<lambda>", "middleware")
 """What calls these in ``stacks``. A hybrid may run in either mode: docs/lanes.md."""
 
