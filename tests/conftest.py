@@ -5,6 +5,10 @@ import signal
 
 import pytest
 
+from tests.watchdog import pytest_runtest_makereport, pytest_runtest_protocol
+
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_protocol"]
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.project.settings")
 
 
