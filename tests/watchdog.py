@@ -7,7 +7,8 @@ import sys
 import pytest
 
 TEST_TIMEOUT_S = 60
-LAST_RESORTS = 5  # as long, for a test that not even this ends
+LAST_RESORTS = 5
+"""How many times as long until the process of a test is ended that not even this ends."""
 
 
 @pytest.hookimpl(wrapper=True)

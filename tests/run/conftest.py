@@ -18,8 +18,13 @@ from tests.watchdog import watchdog
 
 @pytest.fixture(autouse=True)
 def pool(watchdog, monkeypatch):
-    """Give every test an empty pool that may search at once; at the end no thread is busy, and all idle ones end."""
+    """
+    Give every test an empty pool that may search at once; at the end no thread is busy, and all idle ones end.
+
+    However busy the machine is, a lease waits for a thread that is only closing: how many are started is no chance.
+    """
     monkeypatch.setattr(leftovers, "SEARCH_INTERVAL_S", 0)
+    monkeypatch.setattr(threads, "WAIT_FOR_CLOSING_S", 2)
     retire_idle()
     threads.pool.__init__()
     yield threads.pool
