@@ -37,7 +37,9 @@ def pool(watchdog, monkeypatch):
 def retire_idle():
     """End all idle request threads, and wait until they have."""
     while threads.pool._idle:
-        threads.pool._idle.pop().end()
+        thread = threads.pool._idle.pop()
+        threads.pool._threads.discard(thread)
+        thread.end()
     for thread in threading.enumerate():
         if thread.name.startswith("onehop-request"):
             thread.join(5)
